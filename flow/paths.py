@@ -1,0 +1,11 @@
+"""Where things live in the repository and in the build folder."""
+
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+RTL = ROOT / "hw" / "rtl"
+SIM = ROOT / "hw" / "sim"
+BOARDS = ROOT / "hw" / "boards"
+PRESETS = ROOT / "models" / "presets"
+TOOLS = ROOT / ".tools"
+BUILD = ROOT / "build"
