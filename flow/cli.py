@@ -1,0 +1,107 @@
+"""The command line: `hanbit <stage> --preset P --board B --seed S`, and `hanbit compile MODEL`.
+
+A wrong input ends with one line on stderr and exit status 2; a fault of ours keeps its traceback.
+"""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+from pathlib import Path
+from typing import Any, NoReturn
+
+from flow.errors import UserError
+
+STAGES = {
+    "train": "train the teacher and the binary student together",
+    "export": "write the student as QONNX, with golden values from torch",
+    "lower": "QONNX to the integer dataflow graph, every pass checked",
+    "generate": "choose the folding; write the RTL and its memory files",
+    "simulate": "RTL simulation of all test images, free-running and with stalls",
+    "bitstream": "synthesise, place, route, write the bitstream and read it back",
+    "report": "everything; write report.json and report.html and print a table",
+}
+
+
+class Parser(argparse.ArgumentParser):
+    """An ArgumentParser whose errors are one line."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UserError(f"{message}; see `{self.prog} --help`")
+
+
+def parser() -> Parser:
+    top = Parser(prog="hanbit", description="Binary networks from PyTorch to a Xilinx FPGA.")
+    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for name, what in STAGES.items():
+        stage = commands.add_parser(name, help=what, description=what)
+        stage.add_argument("--preset", default="mlp-digits", help="a name in models/presets")
+        stage.add_argument("--board", default="pynq-z2", help="a name in hw/boards")
+        stage.add_argument("--seed", type=_seed, default=0, help="seed of training and splits")
+    what = "compile a QONNX file of your own to a bitstream"
+    foreign = commands.add_parser("compile", help=what, description=what)
+    foreign.add_argument("model", type=Path, metavar="MODEL.onnx")
+    foreign.add_argument("--board", default="pynq-z2", help="a name in hw/boards")
+    foreign.add_argument("--out", type=Path, required=True, metavar="DIR")
+    foreign.add_argument("--data", type=Path, metavar="images.npy", help="uint8 or float in [0, 1]")
+    foreign.add_argument("--labels", type=Path, metavar="labels.npy", help="class of each image")
+    foreign.add_argument("--seed", type=_seed, default=0, help="seed of random images and stalls")
+    foreign.add_argument("--target-cycles", type=_count, help="clock cycles an image at most")
+    foreign.add_argument(
+        "--folding", type=Path, metavar="FILE.json", help='{"layer": {"PE": 4, "SIMD": 8}}'
+    )
+    foreign.add_argument("--clock-mhz", type=float, default=100.0, help="clock to aim for")
+    foreign.add_argument(
+        "--to",
+        default="report",
+        choices=["lower", "generate", "simulate", "bitstream", "report"],
+        help="last stage to run (default: all)",
+    )
+    bench = commands.add_parser("bench", help="measure the cost of a binary lane and of foldings")
+    bench.add_argument("--preset", default="tfc-mnist", help="a name in models/presets")
+    bench.add_argument("--out", type=Path, default=Path("build/bench"), metavar="DIR")
+    return top
+
+
+def _seed(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 0 up")
+    return int(text)
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1 up")
+    return int(text)
+
+
+def run(options: argparse.Namespace) -> None:
+    # Imported here: torch and FINN take seconds, and `--help` or a mistyped option needs neither.
+    from flow import stages
+
+    command: dict[str, Any] = vars(options)
+    match command.pop("command"):
+        case "compile":
+            stages.compile_file(**command)
+        case "bench":
+            stages.bench(**command)
+        case stage:
+            stages.run_preset(stage, **command)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        run(parser().parse_args(arguments))
+    except UserError as error:
+        print(f"hanbit: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("hanbit: interrupted; the same command goes on from here", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
