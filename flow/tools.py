@@ -1,0 +1,370 @@
+"""Run the open FPGA tools, each inside the Debian root that holds them.
+
+`make setup` leaves the tools in one of two folders:
+
+- `.tools/debian`: a whole Debian testing root. A tool runs there by chroot in a mount namespace
+  of its own, with the host's folders bound at their own paths, so that every absolute path means
+  the same inside and outside. Nothing stays mounted and nothing has to be prepared.
+- `.tools/patched`: the same packages unpacked, interpreter and library paths rewritten. This
+  stands in where mounting or chroot is forbidden; the tools are called directly.
+
+A program that these tools built (a compiled simulator) runs the same way: give `run` its path.
+
+This module needs Python's own library only, since `make setup` uses it before anything else is
+installed: `python3 -m flow.tools check ROOT`.
+"""
+
+import contextlib
+import functools
+import importlib.metadata
+import os
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from flow.errors import UserError
+from flow.paths import ROOT, TOOLS
+
+DEBIAN = TOOLS / "debian"
+PATCHED = TOOLS / "patched"
+
+# Upstream versions with which the whole way, from RTL to a bitstream read back, was tried. Debian's
+# testing suite moves; a tool that writes wrong bits silently is worse than one that is refused.
+TRIED: dict[str, tuple[str, ...]] = {
+    "yosys": ("0.66",),
+    "nextpnr-himbaechel-xilinx": ("0.11.1+dfsg",),
+    "prjxray": ("0.1+git3356.gc9f02d85+~db20211214.g0a0added",),
+    "prjxray-database": ("0.1+git3356.gc9f02d85+~db20211214.g0a0added",),
+    "verilator": ("5.048",),
+}
+ALLOW_UNTRIED = "HANBIT_ALLOW_UNTRIED"
+
+PYTHON_PACKAGES = ("torch", "brevitas", "qonnx", "finn-plus", "numpy", "onnxruntime")
+
+# Folders that belong to the Debian root itself; all other folders of the host's "/" are bound.
+_OWNED = {"bin", "boot", "etc", "lib", "lib32", "lib64", "libx32", "run", "sbin", "usr", "var"}
+_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+# A tool sees these variables and what the caller adds: neither make's job server nor the
+# virtual environment's paths may reach the compilers inside.
+_PASSED = ("HOME", "USER", "LOGNAME", "TERM", "TMPDIR", "TZ")
+_TAIL = 12  # lines of a log shown in an error
+
+_ENTER = """
+root=$1; cwd=$2; shift 2
+while [ "$1" != -- ]; do
+  mount --rbind "$1" "$root$1" || echo "hanbit: cannot mount $1" >&2
+  shift
+done
+shift
+exec chroot "$root" /bin/sh -c 'cd "$1" || exit 125; shift; exec "$@"' sh "$cwd" "$@"
+"""
+
+
+class ToolMissing(UserError):
+    """A tool is not installed; the message says how to install it."""
+
+
+class ToolError(Exception):
+    """A tool failed. `log` is its output's file, `tail` the last lines of it."""
+
+    def __init__(self, tool: str, what: str, log: Path, returncode: int | None):
+        self.tool = tool
+        self.log = log
+        self.returncode = returncode
+        self.tail = _last_lines(log)
+        super().__init__(f"{tool} {what}; the end of {log}:\n{self.tail}")
+
+
+class ToolTimeout(ToolError):
+    """A tool was stopped, with all its children, because its time was up."""
+
+
+def run(
+    tool: str | Path,
+    *args: str | Path | int | float,
+    cwd: Path,
+    log: Path,
+    timeout: float | None = None,
+    env: Mapping[str, str] | None = None,
+    on_line: Callable[[str], None] | None = None,
+) -> subprocess.CompletedProcess[bytes]:
+    """Run a tool (by name), or a program that the tools built (by path), and wait for it.
+
+    cwd: folder to run in; the caller's temporary folder and the repository are visible too.
+    log: file that gets the command, standard output and standard error; replaced if it exists.
+    timeout: seconds after which the tool and all its children are killed.
+    env: variables added to the few that are passed on.
+    on_line: called with each line of output as it comes, for progress.
+
+    Raises ToolMissing where the tool is not installed, ToolTimeout, and ToolError where the
+    status is not zero. Any exception, Ctrl-C included, kills the children first. Safe in threads.
+    """
+    cwd, log = Path(cwd).resolve(), Path(log).resolve()
+    command, environment = _command(tool, [str(a) for a in args], cwd)
+    environment.update(env or {})
+    name = Path(tool).name
+    expired = threading.Event()
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("wb") as out:
+        out.write(f"$ {shlex.join([str(tool), *map(str, args)])}\n".encode())
+        out.flush()
+        stdout = subprocess.PIPE if on_line else out
+        with _child(command, environment, stdout) as process:
+
+            def expire() -> None:
+                if process.poll() is None:
+                    expired.set()
+                    _kill(process)
+
+            timer = threading.Timer(timeout or 0, expire)
+            timer.daemon = True
+            if timeout is not None:
+                timer.start()
+            try:
+                if on_line and process.stdout:
+                    for line in process.stdout:
+                        out.write(line)
+                        on_line(line.decode(errors="replace").rstrip("\r\n"))
+                process.wait()
+            finally:
+                timer.cancel()
+    if expired.is_set():
+        raise ToolTimeout(name, f"was stopped after {timeout:g} s", log, process.returncode)
+    if process.returncode:
+        raise ToolError(name, _status(process.returncode), log, process.returncode)
+    return subprocess.CompletedProcess([str(tool), *map(str, args)], 0)
+
+
+# --- children and signals ---------------------------------------------------------------------
+
+_running: set[subprocess.Popen] = set()
+
+
+@contextlib.contextmanager
+def _child(command, environment, stdout):
+    """A process in a session of its own, killed with all its children when the block is left."""
+    process = subprocess.Popen(
+        command,
+        cwd="/",
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=stdout,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+    )
+    _running.add(process)
+    try:
+        yield process
+    finally:
+        _kill(process)
+        process.wait()
+        _running.discard(process)
+        if process.stdout:
+            process.stdout.close()
+
+
+def _kill(process: subprocess.Popen) -> None:
+    """Kill a child's whole process group, unless the child has ended."""
+    if process.poll() is None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+
+
+def stop_all() -> None:
+    """Kill every tool that runs now, in whichever thread; their callers get a ToolError."""
+    for process in list(_running):
+        _kill(process)
+
+
+def stop_all_on_signals() -> None:
+    """Make Ctrl-C and SIGTERM end the tools of all threads; call once, in the main thread.
+
+    Python interrupts the main thread only, and a pool of threads then waits for its tools.
+    """
+
+    def handler(number: int, _frame: object) -> None:
+        stop_all()
+        raise KeyboardInterrupt if number == signal.SIGINT else SystemExit(128 + number)
+
+    signal.signal(signal.SIGINT, handler)
+    signal.signal(signal.SIGTERM, handler)
+
+
+# --- the way into the root --------------------------------------------------------------------
+
+
+@functools.cache
+def may_chroot() -> bool:
+    """Whether this process may mount in a namespace of its own and change its root."""
+    if os.geteuid() != 0:
+        return False
+    probe = ["unshare", "--mount", "sh", "-c", "mount --bind /tmp /tmp && chroot / true"]
+    try:
+        return subprocess.run(probe, capture_output=True, timeout=20).returncode == 0
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+
+
+def root() -> Path:
+    """The installed tools: the Debian root where it can be entered, else the patched folder."""
+    if DEBIAN.is_dir() and may_chroot():
+        return DEBIAN
+    if PATCHED.is_dir():
+        return PATCHED
+    if DEBIAN.is_dir():
+        raise ToolMissing(f"{DEBIAN} cannot be entered without mounting: run `make setup`")
+    raise ToolMissing(f"no FPGA tools in {TOOLS}: run `make setup`")
+
+
+def data(path: str) -> Path:
+    """A data file of the tools on the host, for example `usr/share/nextpnr`."""
+    found = root() / path.lstrip("/")
+    if not found.exists():
+        raise ToolMissing(f"{found} not found: run `make setup`")
+    return found
+
+
+def _command(tool: str | Path, args: list[str], cwd: Path) -> tuple[list[str], dict[str, str]]:
+    """The host's command line for a tool, and its environment."""
+    if not cwd.is_dir():
+        raise FileNotFoundError(f"folder {cwd} does not exist")
+    try:
+        base = root()
+    except ToolMissing as error:
+        raise ToolMissing(f"{Path(tool).name} not found: {error}") from None
+    environment = {k: os.environ[k] for k in _PASSED if k in os.environ}
+    environment["LC_ALL"] = "C.UTF-8"
+    if os.sep in str(tool):
+        program = (cwd / tool).resolve()
+        if not program.is_file():
+            raise FileNotFoundError(f"program {program} does not exist")
+    elif not (base / "usr/bin" / tool).exists():
+        raise ToolMissing(f"{tool} not found: run `make setup`")
+    else:
+        program = Path("/usr/bin") / tool
+    # The tool dies with this process, even when this process is killed.
+    guard = ["setpriv", "--pdeathsig", "KILL"] if shutil.which("setpriv", path=_PATH) else []
+    if base == PATCHED:
+        environment["PATH"] = f"{PATCHED / 'usr/bin'}:{_PATH}"
+        if os.sep not in str(tool):
+            program = PATCHED / "usr/bin" / tool
+        enter = ["sh", "-c", 'cd "$1" || exit 125; shift; exec "$@"', "sh", str(cwd)]
+    else:
+        environment["PATH"] = _PATH
+        binds = _bind_folders(cwd)
+        for folder in binds:
+            Path(f"{base}{folder}").mkdir(parents=True, exist_ok=True)
+        enter = ["unshare", "--mount", "sh", "-c", _ENTER, "sh", str(base), str(cwd), *binds, "--"]
+    return [*guard, *enter, str(program), *args], environment
+
+
+def _bind_folders(cwd: Path) -> list[str]:
+    """The host's folders to bind: those of "/" that Debian does not own, and what is needed."""
+    binds = [
+        str(folder)
+        for folder in sorted(Path("/").iterdir())
+        if folder.name not in _OWNED and folder.is_dir() and not folder.is_symlink()
+    ]
+    for needed in (ROOT, Path(tempfile.gettempdir()).resolve(), cwd):
+        if needed.parts[1:2] and needed.parts[1] in _OWNED:
+            binds.append(str(needed))
+    return binds
+
+
+def _status(returncode: int) -> str:
+    if returncode >= 0:
+        return f"ended with status {returncode}"
+    name = signal.Signals(-returncode).name
+    return f"was killed by {name}" + (" (out of memory?)" if name == "SIGKILL" else "")
+
+
+def _last_lines(log: Path) -> str:
+    """The last lines of a log that may be large."""
+    with contextlib.suppress(OSError), log.open("rb") as file:
+        file.seek(max(0, log.stat().st_size - 16384))
+        lines = file.read().decode(errors="replace").splitlines()
+        return "\n".join(lines[-_TAIL:])
+    return ""
+
+
+# --- versions ---------------------------------------------------------------------------------
+
+
+def debian_versions(base: Path) -> dict[str, str]:
+    """Versions of the tools' Debian packages installed in a root, from dpkg's own list."""
+    status = base / "var/lib/dpkg/status"
+    try:
+        text = status.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise ToolMissing(f"{status} not found: run `make setup`") from None
+    found = {}
+    for record in text.split("\n\n"):
+        fields = dict(line.split(": ", 1) for line in record.splitlines() if ": " in line)
+        if fields.get("Package") in TRIED and "installed" in fields.get("Status", "").split():
+            found[fields["Package"]] = fields["Version"]
+    return found
+
+
+def upstream(version: str) -> str:
+    """A Debian version without epoch and Debian revision: `4:16.1.0-3+b1` -> `16.1.0`."""
+    return version.split(":", 1)[-1].rsplit("-", 1)[0]
+
+
+def check_versions(base: Path) -> dict[str, str]:
+    """The Debian tools' versions; a UserError names each that is missing or was not tried."""
+    found = debian_versions(base)
+    if missing := [name for name in TRIED if name not in found]:
+        raise ToolMissing(f"not installed in {base}: {', '.join(missing)}; run `make setup`")
+    untried = [
+        f"{name} {version} (tried: {', '.join(TRIED[name])})"
+        for name, version in found.items()
+        if upstream(version) not in TRIED[name]
+    ]
+    if untried and not os.environ.get(ALLOW_UNTRIED):
+        raise UserError(
+            f"version not tried with this project: {'; '.join(untried)}; set {ALLOW_UNTRIED}=1 "
+            "to use it all the same, and trust no bitstream before `make test-all` passes"
+        )
+    return found
+
+
+def versions() -> dict[str, str]:
+    """Versions of all that a result depends on: Debian tools and Python packages, for reports.
+
+    What is not installed is left out.
+    """
+    found = {}
+    with contextlib.suppress(ToolMissing):
+        found.update(debian_versions(root()))
+    found["python"] = ".".join(map(str, sys.version_info[:3]))
+    for name in PYTHON_PACKAGES:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            found[name] = importlib.metadata.version(name)
+    return found
+
+
+def main(arguments: list[str]) -> int:
+    """For the setup scripts: `check ROOT` prints and checks versions, `may-chroot` probes."""
+    match arguments:
+        case ["check", base]:
+            try:
+                for name, version in check_versions(Path(base)).items():
+                    print(f"  {name} {version}")
+            except UserError as error:
+                print(f"error: {error}", file=sys.stderr)
+                return 2
+            return 0
+        case ["may-chroot"]:
+            return 0 if may_chroot() else 1
+    print("usage: python3 -m flow.tools check ROOT | may-chroot", file=sys.stderr)
+    return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
