@@ -145,7 +145,8 @@ def tiles(report: dict[str, Any]) -> list[dict[str, str]]:
         tile(f"block RAM (36 kbit), {area['stage']}", f"{area['bram36']:g}")
     if "bitstream" in report:
         back = report["bitstream"]["readback"]
-        tile("bitstream read back", f"{back['missing']} missing, {back['extra']} extra")
+        wrong = back["missing"] + back["extra"]
+        tile(f"wrong of {back['features']:,} features read back from the .bit", str(wrong))
     return found
 
 
