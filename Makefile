@@ -1,0 +1,59 @@
+# hanbit's front door. `make help` lists the targets; the work is done by `.venv/bin/hanbit`,
+# which runs first what a stage needs, and nothing twice.
+
+PRESET ?= mlp-digits#   a name in models/presets
+BOARD  ?= pynq-z2#      a name in hw/boards
+SEED   ?=#              seed of training and splits; 0 where not given
+
+PRESET := $(strip $(PRESET))
+BOARD  := $(strip $(BOARD))
+SEED   := $(strip $(SEED))
+HANBIT  = .venv/bin/hanbit
+OPTIONS = --preset '$(PRESET)' --board '$(BOARD)' $(if $(SEED),--seed '$(SEED)')
+# Tests are many and small: one thread each, a file of tests a worker, two workers.
+PYTEST  = OMP_NUM_THREADS=1 .venv/bin/python -m pytest -n 2 --dist loadfile
+SETUP_INPUTS = requirements.lock pyproject.toml flow/tools.py $(wildcard flow/setup/*)
+
+.PHONY: setup demo train export lower simulate bitstream report test test-all lint bench help
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+
+setup: ## install all that is needed into .venv and .tools (a second time: seconds)
+	@flow/setup/setup.sh
+
+demo: report ## setup, then the whole way for the default preset: images to bitstream to report
+
+train export lower simulate bitstream: .tools/setup.done
+	@$(HANBIT) $@ $(OPTIONS)
+
+train: ## train the float teacher and the binary student together
+export: ## write the student as QONNX
+lower: ## QONNX to the integer dataflow graph, every pass compared with the trained network
+simulate: ## generate the RTL and simulate it cycle by cycle against the integer model
+bitstream: ## synthesise, place, route, write the bitstream and read it back
+
+report: .tools/setup.done ## everything; ends with the report's path and a table
+	@$(HANBIT) report $(OPTIONS)
+
+bench: .tools/setup.done ## measure what the binary unit and other foldings cost
+	@$(HANBIT) bench
+
+test: .tools/setup.done ## tests without the long ones; needs no network
+	@$(PYTEST) -m 'not slow and not vivado and not board'
+
+test-all: .tools/setup.done ## tests with the long ones
+	@$(PYTEST) -m 'not vivado and not board'
+
+lint: .tools/setup.done ## ruff, mypy, Verilator's lint of hw/rtl
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/mypy
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
+	@awk -F '#' '/^[A-Z]+ +\?=/ { sub(/^ +/, "", $$2); split($$1, v, /[ ?]/); \
+	  printf "  %-15s %s\n", v[1] "=", $$2 }' Makefile
+
+# One cheap check before every stage; what setup itself finds done it leaves alone.
+.tools/setup.done: $(SETUP_INPUTS)
+	@flow/setup/setup.sh

@@ -1,0 +1,47 @@
+#!/bin/bash
+# `make setup`: everything that hanbit needs, inside the repository's folder.
+#
+#   .venv/           Python packages of requirements.lock, and hanbit itself   (python.sh)
+#   .tools/debian/   the FPGA tools in a Debian testing root                   (debian.sh)
+#   .tools/patched/  the same tools without a root, where mounting is forbidden (patched.sh)
+#
+# Can be run again at any time: what is done is left alone, what was interrupted is resumed.
+# PYTHON names another interpreter, TORCH_INDEX an index with torch's CPU build, DEBIAN_MIRROR
+# another mirror than this machine's own, HANBIT_TOOLS=patched forces the tools without a root.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+source flow/setup/common.sh
+
+usable() { [ -x .venv/bin/hanbit ] && { [ -d .tools/debian ] || [ -d .tools/patched ]; }; }
+fingerprint() {
+  { pwd; id -u; echo "${HANBIT_TOOLS:-}"
+    cat requirements.lock pyproject.toml flow/tools.py flow/setup/*; } | sha256sum
+}
+
+mkdir -p .tools
+exec 9>.tools/setup.lock
+flock --nonblock 9 || { say "waiting for another setup to end"; flock 9; }
+
+if usable && [ "$(cat .tools/setup.done 2>/dev/null)" = "$(fingerprint)" ]; then
+  say "already done, nothing to do"
+  touch .tools/setup.done
+  exit
+fi
+
+"$PYTHON" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null ||
+  die "Python 3.11 or newer is needed, '$PYTHON' is $("$PYTHON" -V 2>&1 || true): set PYTHON"
+free=$(df --output=avail -k . | tail -n 1)
+if ! usable && [ "$free" -lt 4000000 ]; then
+  die "4 GB of free disk are needed in $PWD, there are $((free / 1000000)) GB"
+fi
+
+SECONDS=0
+bash flow/setup/python.sh
+if [ "${HANBIT_TOOLS:-}" != patched ] && "$PYTHON" -m flow.tools may-chroot; then
+  bash flow/setup/debian.sh
+else
+  bash flow/setup/patched.sh
+fi
+fingerprint >.tools/setup.done.new
+mv .tools/setup.done.new .tools/setup.done
+say "done in $SECONDS s"
