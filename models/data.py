@@ -98,15 +98,12 @@ def split(images: Images, held: int, seed: int) -> tuple[Images, Images]:
     return images.take(~chosen), images.take(chosen)
 
 
-def sha256(body: bytes | np.ndarray) -> str:
-    return hashlib.sha256(body).hexdigest()
-
-
 def _verify(where: object, body: bytes, expected: str) -> bytes:
     """`body`, if its SHA-256 is `expected`."""
-    if sha256(body) != expected:
+    found = hashlib.sha256(body).hexdigest()
+    if found != expected:
         raise UserError(
-            f"{where}: damaged: SHA-256 of the unpacked bytes is {sha256(body)[:16]}..., expected "
+            f"{where}: damaged: SHA-256 of the unpacked bytes is {found[:16]}..., expected "
             f"{expected[:16]}...; fetch it again"
         )
     return body
@@ -128,6 +125,7 @@ def read_digits() -> tuple[Images, Images]:
 
 # --- mnist: the four published files --------------------------------------------------------------
 
+MNIST_TRAIN = 60000
 MNIST_SHA256 = {
     "train-images-idx3-ubyte": "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
     "train-labels-idx1-ubyte": "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
@@ -190,7 +188,8 @@ def download_mnist(folder: Path) -> None:
         ) from error
     images = fetched.data.astype(np.uint8).reshape(-1, 28, 28)
     labels = fetched.target.astype(np.uint8)
-    arrays = (images[:60000], labels[:60000], images[60000:], labels[60000:])
+    n = MNIST_TRAIN
+    arrays = (images[:n], labels[:n], images[n:], labels[n:])
     for (name, total), array in zip(MNIST_SHA256.items(), arrays, strict=True):
         body = _verify(f"downloaded {name}", _idx(array), total)
         part = folder / f".{name}.part"
@@ -200,6 +199,7 @@ def download_mnist(folder: Path) -> None:
 
 # --- cifar10: the published binary batches --------------------------------------------------------
 
+CIFAR10_RECORDS = 10000  # in each file
 CIFAR10_SHA256 = {
     "train": "55a61f79a40ece2ceda9fb5f9f7078f6ea2fc4952489cef56682bcf92cfcc260",
     "test": "325704b01eb92e1e2a6215ae6a916bb7db7de054af0c496be1c7be2e0fcfbf5f",
@@ -222,8 +222,10 @@ def _read_cifar10(paths: list[Path], total: str) -> Images:
     for path in paths:
         if not path.is_file():
             raise UserError(f"{path}: missing; set DATA_DIR to the folder above")
-        if path.stat().st_size != 10000 * 3073:
-            raise UserError(f"{path}: damaged: not 10000 records of 3073 bytes; fetch it again")
+        if path.stat().st_size != CIFAR10_RECORDS * 3073:
+            raise UserError(
+                f"{path}: damaged: not {CIFAR10_RECORDS} records of 3073 bytes; fetch it again"
+            )
     records = np.concatenate([np.fromfile(p, np.uint8).reshape(-1, 3073) for p in paths])
     sums = [hashlib.sha256(record).digest() for record in records]
     order = sorted(range(len(sums)), key=sums.__getitem__)

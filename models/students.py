@@ -62,6 +62,9 @@ class ScalarNorm(nn.Module):
     and the hardware can leave it out. Per-class batch norm could not be left out.
     """
 
+    running_mean: Tensor
+    running_var: Tensor
+
     def __init__(self, eps: float = 1e-4, momentum: float = 0.1):
         super().__init__()
         self.eps, self.momentum = eps, momentum
@@ -92,8 +95,9 @@ class BinaryMLP(nn.Module):
         parts: OrderedDict[str, nn.Module] = OrderedDict()
         parts["sign_in"] = QuantIdentity(act_quant=BipolarActivation)
         for i, size in enumerate((*hidden, classes)):
-            parts[f"fc{i}"] = QuantLinear(inputs, size, bias=False, weight_quant=BipolarWeight)
-            nn.init.uniform_(parts[f"fc{i}"].weight, -1, 1)
+            linear = QuantLinear(inputs, size, bias=False, weight_quant=BipolarWeight)
+            nn.init.uniform_(linear.weight, -1, 1)
+            parts[f"fc{i}"] = linear
             if i < len(hidden):
                 parts[f"norm{i}"] = nn.BatchNorm1d(size)
                 parts[f"sign{i}"] = QuantIdentity(act_quant=BipolarActivation)
