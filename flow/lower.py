@@ -6,10 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from qonnx.core.modelwrapper import ModelWrapper
+from qonnx.transformation.base import Transformation
+from qonnx.transformation.infer_shapes import InferShapes
 
-from flow import finn_adapter
+from flow import finn_adapter, source
 from flow.check import Checker
+from flow.errors import UserError
 from flow.finn_adapter import Pass
 from flow.golden import PIXELS, Golden
 from flow.graph import Graph
@@ -18,6 +20,8 @@ from flow.passes.popcount_width import SetPopcountWidth
 from flow.passes.scale_out_weights import ScaleOutWeights
 from flow.passes.to_tensor import PrependToTensor
 from flow.passes.uniform_to_scalar import UniformToScalar
+
+ENUMERATED = "EnumerateActivations"  # from here on thresholds must hold for all values
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,25 +32,79 @@ class Lowered:
     passes: list[dict[str, int | str]]
 
 
-def own(transformation) -> list[Pass]:
-    return [(type(transformation).__name__, [transformation])]
+def lower(
+    model_path: Path, images: np.ndarray, golden: Golden | None = None, log: Path | None = None
+) -> Lowered:
+    """Lower a QONNX file, comparing with the trained network after every pass.
+
+    `images`: uint8 (N, C, H, W) or (N, F). `golden`: what the network computes for them, from
+    `flow.export.golden`; without it the file itself, run by qonnx, is the network. FINN's messages
+    go to the file `log`. `UserError` for what is not supported, `MismatchError` at the first
+    difference, naming the pass and the layer.
+    """
+    origin = source.load(model_path, images.shape[1:])
+    if golden is None:
+        golden = source.golden(origin, images)
+    elif not np.array_equal(golden.images, origin.flat(images)):
+        raise UserError("the golden values are not those of these images")
+    _refuse_tail(golden)
+    checker = Checker(golden)
+    records = [checker.check(origin.model, "Import", origin.pixels, whole_domain=False)]
+    model, pixels, proven = origin.model, PIXELS.astype(np.float32), False
+    with finn_adapter.chatter(log):
+        for name, transformations in passes(golden, origin.reads_pixels):
+            for transformation in (*transformations, *finn_adapter.upkeep()):
+                model = model.transform(transformation)
+            proven = proven or name == ENUMERATED
+            records.append(checker.check(model, name, pixels, whole_domain=proven))
+    return Lowered(finn_adapter.to_graph(model, model_path.stem), records)
 
 
-def passes(golden: Golden) -> list[Pass]:
-    """Every pass from the QONNX dialect to hardware layers, in order."""
+def passes(golden: Golden, reads_pixels: bool) -> list[Pass]:
+    """Every pass from the QONNX dialect to hardware layers, in order.
+
+    EnumerateActivations stands for FINN's derivation of thresholds from batch norms,
+    SetPopcountWidth for its MinimizeAccumulatorWidth.
+    """
     finn = finn_adapter
     return [
+        *([] if reads_pixels else _own(PrependToTensor(), InferShapes())),
         *finn.to_finn_dialect(),
-        *own(ScaleOutWeights()),
-        *own(EnumerateActivations(golden)),
+        *_own(ScaleOutWeights()),
+        *_own(EnumerateActivations(golden)),
         *finn.insert_topk(),
-        *own(UniformToScalar()),
+        *_own(UniformToScalar()),
         *finn.streamline(),
         *finn.to_xnor(),
         *finn.streamline(),
         *finn.absorb_tail(),
         *finn.to_hardware(),
-        *own(SetPopcountWidth()),
+        *_own(SetPopcountWidth()),
         *finn.round_thresholds(),
         *finn.minimize_weights(),
     ]
+
+
+def _own(*transformations: Transformation) -> list[Pass]:
+    return [(type(transformations[0]).__name__, list(transformations))]
+
+
+def _refuse_tail(golden: Golden) -> None:
+    """`UserError` unless the logits are one strictly monotone function of the accumulators.
+
+    Then the largest logit is that of the largest accumulator (or of the smallest, whose sign a
+    pass changes), ties included.
+    """
+    tail = golden.tail
+    other = np.flatnonzero((tail != tail[:, :1]).any(0))
+    if len(other):
+        raise UserError(
+            f"the logits of class {other[0]} are scaled or shifted otherwise than those of class 0; "
+            "only a scale and bias that all classes share can be left out of the hardware"
+        )
+    steps = np.diff(tail[:, 0])
+    if not ((steps > 0).all() or (steps < 0).all()):
+        raise UserError(
+            "the logits do not rise (or fall) with the last layer's accumulators everywhere; "
+            "give the last scale a value that is not zero"
+        )

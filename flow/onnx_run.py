@@ -37,6 +37,9 @@ def with_batch(model: ModelWrapper, rows: int) -> ModelWrapper:
         if shape is not None:
             copy.set_tensor_shape(name, [rows, *shape[1:]])
     for node in copy.graph.node:
+        if node.op_type == "Reshape":
+            target = copy.get_initializer(node.input[1])
+            copy.set_initializer(node.input[1], np.array([rows, *target[1:]], np.int64))
         if any(x.name == "numInputVectors" for x in node.attribute):
             getCustomOp(node).set_nodeattr("numInputVectors", [rows])
     return copy

@@ -9,6 +9,7 @@ from qonnx.core.modelwrapper import ModelWrapper
 from qonnx.transformation.base import Transformation
 
 PIXEL_MAX = 255.0
+SCALINGS = {"Div": PIXEL_MAX, "Mul": 1 / PIXEL_MAX}  # how a graph may do this itself
 
 
 class PrependToTensor(Transformation):
