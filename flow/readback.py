@@ -123,7 +123,7 @@ def _touched_tiles(
     image: np.ndarray, database: Database
 ) -> Iterator[tuple[FeatureTable, list[Tile]]]:
     """Tiles with a set bit in their part of the frames, by feature table."""
-    words: np.ndarray = image.reshape(-1, WORDS, 32).any(axis=2)
+    words = np.asarray(image.reshape(-1, WORDS, 32).any(axis=2))
     groups: dict[str, list[Tile]] = {}
     for tile in database.tiles.values():
         for span in tile.span:
