@@ -1,0 +1,103 @@
+// First in, first out.
+//
+// DEPTH = 2 is a register stage. Deeper in registers (BLOCK = 0): a shift register with a multiplexer
+// at its end, for a few words. In block RAM (BLOCK = 1): a ring; the read latch of the memory is the
+// output, one word more than DEPTH.
+// Rate: a word a cycle. Latency: one cycle, two in block RAM. s_axis_tready is a register.
+// Legal: DEPTH >= 2, BLOCK 0 or 1.
+
+module axis_fifo #(
+  parameter int unsigned WIDTH = 8,
+  parameter int unsigned DEPTH = 2,
+  parameter int unsigned BLOCK = 0  // words in 0: registers, 1: block RAM
+) (
+  input logic aclk,
+  input logic aresetn,
+  input logic [WIDTH-1:0] s_axis_tdata,
+  input logic s_axis_tvalid,
+  output logic s_axis_tready,
+  output logic [WIDTH-1:0] m_axis_tdata,
+  output logic m_axis_tvalid,
+  input logic m_axis_tready
+);
+  if (DEPTH < 2 || BLOCK > 1) begin : gen_bad
+    $error("axis_fifo: DEPTH must be at least 2, BLOCK 0 or 1");
+  end
+  localparam int unsigned ADDR_BITS = $clog2(DEPTH);
+
+  if (BLOCK == 0 && DEPTH == 2) begin : gen_reg
+    axis_reg #(
+      .WIDTH(WIDTH)
+    ) u_reg (
+      .aclk,
+      .aresetn,
+      .s_axis_tdata,
+      .s_axis_tvalid,
+      .s_axis_tready,
+      .m_axis_tdata,
+      .m_axis_tvalid,
+      .m_axis_tready
+    );
+  end else if (BLOCK == 0) begin : gen_shift
+    logic [DEPTH*WIDTH-1:0] words_q;  // newest first
+    logic [ADDR_BITS-1:0] oldest_q;
+    logic valid_q, ready_q;
+    logic push, pop;
+    assign push = s_axis_tvalid && s_axis_tready;
+    assign pop = m_axis_tvalid && m_axis_tready;
+    assign m_axis_tdata = words_q[oldest_q*WIDTH+:WIDTH];
+    assign m_axis_tvalid = valid_q;
+    assign s_axis_tready = ready_q;
+    always_ff @(posedge aclk) begin
+      if (push) words_q <= {words_q[(DEPTH-1)*WIDTH-1:0], s_axis_tdata};
+      if (!aresetn) begin
+        oldest_q <= '0;
+        valid_q <= 1'b0;
+        ready_q <= 1'b1;
+      end else if (push && !pop) begin
+        if (valid_q) oldest_q <= oldest_q + 1'b1;
+        valid_q <= 1'b1;
+        ready_q <= !(valid_q && oldest_q == ADDR_BITS'(DEPTH - 2));
+      end else if (pop && !push) begin
+        if (oldest_q != '0) oldest_q <= oldest_q - 1'b1;
+        valid_q <= oldest_q != '0;
+        ready_q <= 1'b1;
+      end
+    end
+  end else begin : gen_block
+    (* ram_style = "block" *) logic [WIDTH-1:0] words[DEPTH];
+    logic [ADDR_BITS-1:0] write_q, read_q;
+    logic [ADDR_BITS:0] stored_q;  // words in the memory
+    logic ready_q, valid_q;
+    logic push, pull;
+    assign push = s_axis_tvalid && ready_q;
+    assign pull = stored_q != '0 && (!valid_q || m_axis_tready);
+    assign s_axis_tready = ready_q;
+    assign m_axis_tvalid = valid_q;
+    always_ff @(posedge aclk) begin
+      if (push) words[write_q] <= s_axis_tdata;
+      if (pull) m_axis_tdata <= words[read_q];
+    end
+    always_ff @(posedge aclk) begin
+      if (!aresetn) begin
+        write_q <= '0;
+        read_q <= '0;
+        stored_q <= '0;
+        ready_q <= 1'b1;
+        valid_q <= 1'b0;
+      end else begin
+        if (push) write_q <= write_q == ADDR_BITS'(DEPTH - 1) ? '0 : write_q + 1'b1;
+        if (pull) read_q <= read_q == ADDR_BITS'(DEPTH - 1) ? '0 : read_q + 1'b1;
+        if (pull) valid_q <= 1'b1;
+        else if (m_axis_tready) valid_q <= 1'b0;
+        if (push && !pull) begin
+          stored_q <= stored_q + 1'b1;
+          ready_q <= stored_q != (ADDR_BITS + 1)'(DEPTH - 1);
+        end else if (pull && !push) begin
+          stored_q <= stored_q - 1'b1;
+          ready_q <= 1'b1;
+        end
+      end
+    end
+  end
+endmodule

@@ -1,0 +1,184 @@
+// Compressor tree: adds up bits of given weights. One instance is one level; it instantiates the next.
+//
+//   m_count = sum over columns c of 2**c * (number of ones among the HEIGHTS[c] bits of column c)
+//
+// `bits` holds column 0 in its least significant bits, then column 1, and so on. A level turns six
+// bits of a column into a three-bit number (three LUT6), three into a two-bit number. When no column
+// holds more than two bits a carry chain adds the two rows. A register follows every second level
+// and the final adder; `s_tag` travels along.
+//
+// Legal: the sum fits COLS bits; BITS is the sum of HEIGHTS.
+
+module compress #(
+  parameter int unsigned COLS = 3,  // bits of the sum
+  parameter logic [12*COLS-1:0] HEIGHTS = {12'd1, 12'd2, 12'd3},  // 12 bits a column, 0 first
+  parameter int unsigned BITS = 6,
+  parameter int unsigned TAG_BITS = 1,
+  parameter int unsigned LEVEL = 0  // of this instance
+) (
+  input logic aclk,
+  input logic aresetn,
+  input logic enable,
+  input logic [BITS-1:0] bits,
+  input logic [TAG_BITS-1:0] s_tag,
+  output logic [COLS-1:0] m_count,
+  output logic [TAG_BITS-1:0] m_tag
+);
+  function automatic int unsigned height(input int unsigned c);
+    height = c < COLS ? 32'(HEIGHTS[12*c+:12]) : 0;
+  endfunction
+
+  // Index of the first bit of column c.
+  function automatic int unsigned offset(input int unsigned c);
+    offset = 0;
+    for (int unsigned i = 0; i < c; i++) offset = offset + height(i);
+  endfunction
+
+  function automatic int unsigned highest();
+    highest = 0;
+    for (int unsigned i = 0; i < COLS; i++) if (height(i) > highest) highest = height(i);
+  endfunction
+
+  // Compressors of column c: 6:3 ones (the last may have five inputs), then at most one 3:2.
+  function automatic int unsigned sixes(input int unsigned c);
+    sixes = (height(c) + 1) / 6;
+  endfunction
+  function automatic int unsigned threes(input int unsigned c);
+    threes = height(c) > 6 * sixes(c) + 2 ? 1 : 0;
+  endfunction
+  function automatic int unsigned passed(input int unsigned c);
+    passed = height(c) > 6 * sixes(c) ? height(c) - 6 * sixes(c) - 3 * threes(c) : 0;
+  endfunction
+
+  // Next level: sums of the column, carries of the column below, passed bits, fours of two below.
+  function automatic int unsigned next_height(input int unsigned c);
+    next_height = sixes(c) + threes(c) + passed(c);
+    if (c >= 1) next_height = next_height + sixes(c - 1) + threes(c - 1);
+    if (c >= 2) next_height = next_height + sixes(c - 2);
+    if (c >= COLS) next_height = 0;
+  endfunction
+  function automatic int unsigned next_offset(input int unsigned c);
+    next_offset = 0;
+    for (int unsigned i = 0; i < c; i++) next_offset = next_offset + next_height(i);
+  endfunction
+  function automatic logic [12*COLS-1:0] next_heights();
+    next_heights = '0;
+    for (int unsigned i = 0; i < COLS; i++) next_heights[12*i+:12] = 12'(next_height(i));
+  endfunction
+
+  // Bits 0, 1 and 2 of the number of ones among six bits, as truth tables.
+  localparam logic [63:0] ONES = 64'h6996_9669_9669_6996;
+  localparam logic [63:0] TWOS = 64'h8117_177E_177E_7EE8;
+  localparam logic [63:0] FOURS = 64'hFEE8_E880_E880_8000;
+
+  if (BITS != offset(COLS)) begin : gen_bad
+    $error("compress: BITS is not the sum of HEIGHTS");
+  end
+
+  if (highest() <= 2) begin : gen_adder
+    logic [COLS-1:0] row0, row1, count_q;
+    for (genvar c = 0; c < COLS; c++) begin : gen_column
+      if (height(c) > 0) begin : gen_row0
+        assign row0[c] = bits[offset(c)];
+      end else begin : gen_no_row0
+        assign row0[c] = 1'b0;
+      end
+      if (height(c) > 1) begin : gen_row1
+        assign row1[c] = bits[offset(c)+1];
+      end else begin : gen_no_row1
+        assign row1[c] = 1'b0;
+      end
+    end
+    logic [TAG_BITS-1:0] tag_q;
+    always_ff @(posedge aclk) begin
+      if (enable) count_q <= row0 + row1;
+      if (!aresetn) tag_q <= '0;
+      else if (enable) tag_q <= s_tag;
+    end
+    assign m_count = count_q;
+    assign m_tag = tag_q;
+  end else begin : gen_level
+    localparam int unsigned NEXT_BITS = next_offset(COLS);
+    logic [NEXT_BITS-1:0] next;
+    for (genvar c = 0; c < COLS; c++) begin : gen_column
+      localparam int unsigned FROM = offset(c);
+      localparam int unsigned H = height(c);
+      localparam int unsigned SIXES = sixes(c);
+      localparam int unsigned THREES = threes(c);
+      // Places in the next level: own column, carries above it, fours above these.
+      localparam int unsigned TO0 = next_offset(c);
+      localparam int unsigned TO1 = next_offset(c + 1) + sixes(c + 1) + threes(c + 1) + passed(c + 1);
+      localparam int unsigned TO2 = next_offset(c + 2) + next_height(c + 2) - SIXES;
+      for (genvar i = 0; i < SIXES; i++) begin : gen_six
+        logic [5:0] x;
+        if (6 * i + 6 <= H) begin : gen_full
+          assign x = bits[FROM+6*i+:6];
+        end else begin : gen_five
+          assign x = {1'b0, bits[FROM+6*i+:5]};
+        end
+        lut6 #(
+          .TABLE(ONES)
+        ) u_lut6 (
+          .x,
+          .y(next[TO0+i])
+        );
+        if (c + 1 < COLS) begin : gen_two
+          lut6 #(
+            .TABLE(TWOS)
+          ) u_lut6 (
+            .x,
+            .y(next[TO1+i])
+          );
+        end
+        if (c + 2 < COLS) begin : gen_four
+          lut6 #(
+            .TABLE(FOURS)
+          ) u_lut6 (
+            .x,
+            .y(next[TO2+i])
+          );
+        end
+      end
+      if (THREES == 1) begin : gen_three
+        logic [2:0] x;
+        assign x = bits[FROM+6*SIXES+:3];
+        assign next[TO0+SIXES] = ^x;
+        if (c + 1 < COLS) begin : gen_two
+          assign next[TO1+SIXES] = (x[0] & x[1]) | (x[0] & x[2]) | (x[1] & x[2]);
+        end
+      end
+      for (genvar i = 0; i < passed(c); i++) begin : gen_pass
+        assign next[TO0+SIXES+THREES+i] = bits[FROM+6*SIXES+3*THREES+i];
+      end
+    end
+
+    logic [NEXT_BITS-1:0] next_q;
+    logic [TAG_BITS-1:0] tag_q;
+    if (LEVEL % 2 == 1) begin : gen_register
+      always_ff @(posedge aclk) begin
+        if (enable) next_q <= next;
+        if (!aresetn) tag_q <= '0;
+        else if (enable) tag_q <= s_tag;
+      end
+    end else begin : gen_wires
+      assign next_q = next;
+      assign tag_q = s_tag;
+    end
+
+    compress #(
+      .COLS(COLS),
+      .HEIGHTS(next_heights()),
+      .BITS(NEXT_BITS),
+      .TAG_BITS(TAG_BITS),
+      .LEVEL(LEVEL + 1)
+    ) u_next (
+      .aclk,
+      .aresetn,
+      .enable,
+      .bits(next_q),
+      .s_tag(tag_q),
+      .m_count,
+      .m_tag
+    );
+  end
+endmodule
