@@ -85,6 +85,10 @@ class ToolTimeout(ToolError):
     """A tool was stopped, with all its children, because its time was up."""
 
 
+class ToolCancelled(ToolError):
+    """A tool was stopped, with all its children, because its caller needs it no more."""
+
+
 def run(
     tool: str | Path,
     *args: str | Path | int | float,
@@ -93,6 +97,7 @@ def run(
     timeout: float | None = None,
     env: Mapping[str, str] | None = None,
     on_line: Callable[[str], None] | None = None,
+    cancel: threading.Event | None = None,
 ) -> subprocess.CompletedProcess[bytes]:
     """Run a tool (by name), or a program that the tools built (by path), and wait for it.
 
@@ -101,9 +106,10 @@ def run(
     timeout: seconds after which the tool and all its children are killed.
     env: variables added to the few that are passed on.
     on_line: called with each line of output as it comes, for progress.
+    cancel: when it is set, the tool and all its children are killed.
 
-    Raises ToolMissing where the tool is not installed, ToolTimeout, and ToolError where the
-    status is not zero. Any exception, Ctrl-C included, kills the children first. Safe in threads.
+    Raises ToolMissing where the tool is not installed, ToolTimeout, ToolCancelled, and ToolError
+    where the status is not zero. Any exception, Ctrl-C included, kills the children first. Safe in threads.
     """
     cwd, log = Path(cwd).resolve(), Path(log).resolve()
     command, environment = _command(tool, [str(a) for a in args], cwd)
@@ -126,6 +132,9 @@ def run(
             timer.daemon = True
             if timeout is not None:
                 timer.start()
+            ended = threading.Event()
+            if cancel is not None:
+                threading.Thread(target=_watch, args=(process, cancel, ended), daemon=True).start()
             try:
                 if on_line and process.stdout:
                     for line in process.stdout:
@@ -133,7 +142,10 @@ def run(
                         on_line(line.decode(errors="replace").rstrip("\r\n"))
                 process.wait()
             finally:
+                ended.set()
                 timer.cancel()
+    if cancel is not None and cancel.is_set() and process.returncode:
+        raise ToolCancelled(name, "was cancelled", log, process.returncode)
     if expired.is_set():
         raise ToolTimeout(name, f"was stopped after {timeout:g} s", log, process.returncode)
     if process.returncode:
@@ -174,6 +186,14 @@ def _kill(process: subprocess.Popen) -> None:
     if process.poll() is None:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
+
+
+def _watch(process: subprocess.Popen, cancel: threading.Event, ended: threading.Event) -> None:
+    """Kill a child when `cancel` is set, until it has `ended`."""
+    while not ended.is_set():
+        if cancel.wait(0.2):
+            _kill(process)
+            return
 
 
 def stop_all() -> None:
