@@ -1,0 +1,76 @@
+"""Synthesis: SystemVerilog -> a netlist of Xilinx primitives, by Yosys.
+
+Fixed choices: `-abc9` (fewer LUTs than the default mapper), flat, and none of the primitives that
+the later tools get wrong (see flow/netlist_check.py). Weight memories are placed by attributes in
+the RTL.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from flow import tools
+from flow.errors import UserError
+from flow.netlist_check import FLIP_FLOPS, Cells, check_border, check_primitives
+
+OPTIONS = "-flatten -abc9 -nodsp -nosrl -nolutram -arch xc7"
+
+
+@dataclass(frozen=True)
+class Netlist:
+    """A mapped and checked module: `path` is what nextpnr reads."""
+
+    path: Path
+    top: str
+    cells: Cells
+    names: dict[str, Any]
+    """Nets by name, as Yosys lists them: {"bits": [...], "hide_name": 0 or 1}."""
+
+    @property
+    def area(self) -> dict[str, float]:
+        """LUT cells, flip-flops, block RAMs (of 36 kbit; half a one counts 0.5) and DSPs.
+
+        Inverters count as LUTs. The figure after placement differs: two LUT cells may share one
+        LUT, and carry chains take some.
+        """
+        count = Counter(cell["type"] for cell in self.cells.values())
+        return {
+            "lut": count["INV"] + sum(count[f"LUT{n}"] for n in range(1, 7)),
+            "ff": sum(count[kind] for kind in FLIP_FLOPS),
+            "bram36": count["RAMB36E1"] + 0.5 * count["RAMB18E1"],
+            "dsp": sum(n for kind, n in count.items() if kind.startswith("DSP")),
+        }
+
+
+def synthesise(
+    files: list[str], top: str, parameters: dict[str, int], folder: Path, log: Path
+) -> Netlist:
+    """Map `top` and check what came out; the netlist is `netlist.json` in `folder`.
+
+    files: relative to `folder`, in which Yosys runs, so that names in the netlist are the same
+    wherever the folder lies. parameters: of the top module.
+    """
+    script = folder / "synthesis.ys"
+    lines = [f"read_verilog -sv {' '.join(files)}"]
+    lines += [f"chparam -set {key} {value} {top}" for key, value in parameters.items()]
+    lines += [f"synth_xilinx {OPTIONS} -top {top}", "write_json netlist.json"]
+    script.write_text("\n".join(lines) + "\n")
+    try:
+        tools.run("yosys", "-q", script.name, cwd=folder, log=log)
+    except tools.ToolError as error:
+        line = next((x for x in error.tail.splitlines() if "ERROR" in x), error.tail[-200:])
+        raise UserError(f"synthesis failed: {line.strip()} (all of it: {log})") from error
+    netlist = read_netlist(folder / "netlist.json", top)
+    check_primitives(netlist.cells)
+    check_border(netlist.cells)
+    return netlist
+
+
+def read_netlist(path: Path, top: str) -> Netlist:
+    """Read what Yosys' write_json wrote."""
+    module = json.loads(path.read_text())["modules"][top]
+    return Netlist(path, top, module["cells"], module["netnames"])
