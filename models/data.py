@@ -160,7 +160,7 @@ def _read_idx(path: Path, total: str) -> np.ndarray:
     _verify(path, body, total)
     rank = body[3]
     sizes = np.frombuffer(body, ">u4", rank, 4)
-    return np.frombuffer(body, np.uint8, offset=4 + 4 * rank).reshape(sizes)
+    return np.frombuffer(body, np.uint8, offset=4 + 4 * rank).reshape(sizes).copy()
 
 
 def _idx(array: np.ndarray) -> bytes:
