@@ -1,6 +1,6 @@
 """A binary network's ONNX graph, at any stage of lowering, seen as a chain of matrix products.
 
-    input -> segment 0 -> product 0 -> segment 1 -> product 1 -> ... -> last segment (tail) -> output
+    input -> segment 0 -> product 0 -> segment 1 -> product 1 -> ... -> tail -> output
 
 A product may be written as Gemm, MatMul, XnorPopcountMatMul or FINN's MVAU, and its operands as
 -1/+1, 0/1 or any two levels; `Encoding` says how the numbers in the graph follow from the integer

@@ -8,7 +8,6 @@ from outside, through hooks, so that nothing here depends on how it is put toget
 from __future__ import annotations
 
 import logging
-import os
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -47,7 +46,7 @@ def export(student: nn.Module, images_shape: tuple[int, ...], path: Path) -> Non
             del info.metadata_props[:]
         del model.graph.metadata_props[:]
         part.write_bytes(model.model.SerializeToString(deterministic=True))
-        os.replace(part, path)
+        part.replace(path)
     finally:
         part.unlink(missing_ok=True)
 

@@ -18,10 +18,10 @@ from contextlib import contextmanager
 from functools import cache
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from onnx import TensorProto, helper
-from qonnx.core.datatype import DataType
+from onnx import NodeProto, helper
 from qonnx.core.modelwrapper import ModelWrapper
 from qonnx.custom_op.registry import getCustomOp
 from qonnx.transformation.base import Transformation
@@ -43,8 +43,9 @@ from qonnx.transformation.insert_topk import InsertTopK
 from qonnx.transformation.remove import RemoveIdentityOps
 
 from flow.errors import UserError
-from flow.graph import Graph, LabelSelect, Layer, MatrixVector, Stream, Threshold
 from flow.golden import activation_name, layer_name
+from flow.graph import Graph, LabelSelect, Layer, MatrixVector, Stream, Threshold
+from flow.onnx_run import run
 
 VERSION = "1.6.1"
 DOMAIN = "finn.custom_op.fpgadataflow"
@@ -210,10 +211,57 @@ def to_graph(model: ModelWrapper, name: str) -> Graph:
             )
         layers.append(layer)
         dtype = model.get_tensor_datatype(node.output[0]).name
+        if isinstance(layer, LabelSelect):  # FINN rounds up to bytes
+            dtype = f"UINT{max(1, (layer.classes - 1).bit_length())}"
         streams.append(Stream(layer_title, _shape(model, node.output[0]), dtype))
     return Graph(
         name, tuple(layers), {s.name: s for s in streams}, streams[0].name, streams[-1].name
     ).check()
+
+
+def execute(model: ModelWrapper, images: np.ndarray) -> dict[str, np.ndarray]:
+    """FINN's own NumPy semantics of its hardware layers, on uint8 images (N, F).
+
+    Returns {name as in `to_graph`: (N, ...)}: the golden model of `flow.reference`.
+    """
+    tensors = run(model, {model.graph.input[0].name: images.astype(np.float32)}, len(images))
+    names = [model.graph.input[0].name, *(node.output[0] for node in model.graph.node)]
+    titles = to_graph(model, "finn").streams
+    return {title: tensors[name] for title, name in zip(titles, names, strict=True)}
+
+
+def expected_cycles(graph: Graph) -> dict[str, int]:
+    """FINN's expectation (`get_exp_cycles`) of the cycles a layer is busy with one image."""
+    _prepare()
+    return {layer.name: getCustomOp(_node(layer, graph)).get_exp_cycles() for layer in graph}
+
+
+def _node(layer: Layer, graph: Graph) -> NodeProto:
+    """A layer of our graph as one of FINN's nodes, folding included."""
+    source, target = graph.streams[layer.source], graph.streams[layer.target]
+    common: dict[str, Any] = {"numInputVectors": [1, *source.shape[:-1]], "PE": layer.out_parallel}
+    if isinstance(layer, Threshold):
+        kind = "Thresholding"
+        common |= {"NumChannels": layer.channels, "numSteps": layer.levels}
+        common |= {"weightDataType": "INT32", "outputDataType": target.dtype}
+    elif isinstance(layer, MatrixVector):
+        kind = "MVAU"
+        common |= {"MH": layer.MH, "MW": layer.MW, "SIMD": layer.SIMD, "binaryXnorMode": 1}
+        common |= {"weightDataType": "BINARY", "outputDataType": target.dtype}
+    elif isinstance(layer, LabelSelect):
+        kind = "LabelSelect"
+        common |= {"Labels": layer.classes, "K": 1, "PE": layer.PE}
+    else:
+        raise AssertionError(f"{layer.name}: FINN has no layer for {type(layer).__name__}")
+    return helper.make_node(
+        kind,
+        [layer.source],
+        [layer.target],
+        domain=DOMAIN,
+        backend="fpgadataflow",
+        inputDataType=source.dtype,
+        **common,
+    )
 
 
 def _shape(model: ModelWrapper, tensor: str) -> tuple[int, ...]:

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -88,7 +89,11 @@ class Golden:
 
     def save(self, path: Path) -> None:
         """Write one compressed npz file."""
-        arrays = {"images": self.images, "logits": self.logits, "labels": self.labels}
+        arrays: dict[str, Any] = {
+            "images": self.images,
+            "logits": self.logits,
+            "labels": self.labels,
+        }
         arrays["tail"] = self.tail
         for name in ("weights", "activations", "accumulators", "tables"):
             for i, array in enumerate(getattr(self, name)):
@@ -101,7 +106,7 @@ class Golden:
         """Read what `save` wrote."""
         with np.load(path) as file:
             count = sum(name.startswith("weights.") for name in file.files)
-            lists = {
+            lists: dict[str, Any] = {
                 name: tuple(file[f"{name}.{i}"] for i in range(count))
                 for name in ("weights", "activations", "accumulators", "tables")
             }

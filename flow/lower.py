@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from qonnx.core.modelwrapper import ModelWrapper
 from qonnx.transformation.base import Transformation
 from qonnx.transformation.infer_shapes import InferShapes
 
-from flow import finn_adapter, source
+from flow import finn_adapter, foreign
 from flow.check import Checker
 from flow.errors import UserError
 from flow.finn_adapter import Pass
@@ -26,38 +27,33 @@ ENUMERATED = "EnumerateActivations"  # from here on thresholds must hold for all
 
 @dataclass(frozen=True, eq=False)
 class Lowered:
-    """The graph, unfolded, and for every pass how many images it was checked on."""
+    """The graph, unfolded; for every pass how many images it was checked on; FINN's own layers."""
 
     graph: Graph
     passes: list[dict[str, int | str]]
+    hardware: ModelWrapper
 
 
-def lower(
-    model_path: Path, images: np.ndarray, golden: Golden | None = None, log: Path | None = None
-) -> Lowered:
+def lower(model: Path, golden: Golden, log: Path | None = None) -> Lowered:
     """Lower a QONNX file, comparing with the trained network after every pass.
 
-    `images`: uint8 (N, C, H, W) or (N, F). `golden`: what the network computes for them, from
-    `flow.export.golden`; without it the file itself, run by qonnx, is the network. FINN's messages
-    go to the file `log`. `UserError` for what is not supported, `MismatchError` at the first
-    difference, naming the pass and the layer.
+    `golden` is what the network computes for some images: from `flow.export.golden`, or from
+    `flow.foreign.golden` where the file is all there is. FINN's messages go to the file `log`.
+    `UserError` for what is not supported, `MismatchError` at the first difference, naming the pass
+    and the layer.
     """
-    origin = source.load(model_path, images.shape[1:])
-    if golden is None:
-        golden = source.golden(origin, images)
-    elif not np.array_equal(golden.images, origin.flat(images)):
-        raise UserError("the golden values are not those of these images")
+    origin = foreign.read(model)
     _refuse_tail(golden)
     checker = Checker(golden)
     records = [checker.check(origin.model, "Import", origin.pixels, whole_domain=False)]
-    model, pixels, proven = origin.model, PIXELS.astype(np.float32), False
+    lowered, pixels, proven = origin.model, PIXELS.astype(np.float32), False
     with finn_adapter.chatter(log):
         for name, transformations in passes(golden, origin.reads_pixels):
             for transformation in (*transformations, *finn_adapter.upkeep()):
-                model = model.transform(transformation)
+                lowered = lowered.transform(transformation)
             proven = proven or name == ENUMERATED
-            records.append(checker.check(model, name, pixels, whole_domain=proven))
-    return Lowered(finn_adapter.to_graph(model, model_path.stem), records)
+            records.append(checker.check(lowered, name, pixels, whole_domain=proven))
+    return Lowered(finn_adapter.to_graph(lowered, model.stem), records, lowered)
 
 
 def passes(golden: Golden, reads_pixels: bool) -> list[Pass]:
@@ -99,7 +95,7 @@ def _refuse_tail(golden: Golden) -> None:
     other = np.flatnonzero((tail != tail[:, :1]).any(0))
     if len(other):
         raise UserError(
-            f"the logits of class {other[0]} are scaled or shifted otherwise than those of class 0; "
+            f"the logits of class {other[0]} are scaled or shifted unlike those of class 0; "
             "only a scale and bias that all classes share can be left out of the hardware"
         )
     steps = np.diff(tail[:, 0])

@@ -32,12 +32,13 @@ def dynamic_tensors(model: ModelWrapper) -> set[str]:
 def with_batch(model: ModelWrapper, rows: int) -> ModelWrapper:
     """A copy whose dynamic tensors have `rows` rows."""
     copy = ModelWrapper(model.model, make_deepcopy=True)
-    for name in dynamic_tensors(copy):
+    dynamic = dynamic_tensors(copy)
+    for name in dynamic:
         shape = copy.get_tensor_shape(name)
         if shape is not None:
             copy.set_tensor_shape(name, [rows, *shape[1:]])
     for node in copy.graph.node:
-        if node.op_type == "Reshape":
+        if node.op_type == "Reshape" and node.input[0] in dynamic:
             target = copy.get_initializer(node.input[1])
             copy.set_initializer(node.input[1], np.array([rows, *target[1:]], np.int64))
         if any(x.name == "numInputVectors" for x in node.attribute):

@@ -1,7 +1,7 @@
 """Read a QONNX file, ours or anybody's, refuse what cannot be built, and run it as it is.
 
-    file -> `load` -> Source.file   cleaned, batch 1, otherwise as it was: what `execute` runs
-                      Source.model  the same with a flat input (1, F): what lowering starts from
+    given file -> `load` -> cleaned file, batch 1 -> `golden`, `labels`: what it computes, by qonnx
+                                                  -> `read` -> Source, where lowering starts
 
 Accepted is a chain of matrix products with one-bit operands; see `SUPPORTED`.
 """
@@ -24,7 +24,7 @@ from qonnx.transformation.general import RemoveStaticGraphInputs, SortGraph
 from qonnx.transformation.infer_shapes import InferShapes
 from qonnx.util.cleanup import cleanup_model
 
-from flow.chain import Chain, domain_of, tables
+from flow.chain import Chain, tables
 from flow.errors import UserError
 from flow.golden import PIXELS, Golden, bipolar
 from flow.onnx_run import dynamic_tensors, run
@@ -40,12 +40,13 @@ SHAPING = ("Reshape", "Flatten", "Identity", "Dropout", "Cast")
 SUPPORTED = ("MatMul", "Gemm", "TopK", *QUANTISERS, *ELEMENTWISE, *SHAPING)
 # computed away before the graph is lowered, when they work on shapes
 ON_SHAPES = ("Shape", "Gather", "Concat", "Unsqueeze", "Squeeze", "Slice", "Constant")
+KEPT = ["Quant", "BipolarQuant"]  # quantisers of weights, not to be folded away
 PADDING = ("Conv", "Pad", "MaxPool", "AveragePool")
 
 
 @dataclass(frozen=True, eq=False)
 class Source:
-    """A QONNX file that has been read and found to be a chain.
+    """A QONNX file that has been read and found to be a chain of what is supported.
 
     `file`: the cleaned file, batch 1. `model`: the same with input (1, F) in front of which
     nothing reshapes. `reads_pixels`: whether the input is 0..255, or else 0..1 in float.
@@ -83,16 +84,76 @@ class Source:
         return images.reshape(len(images), -1)
 
 
-def load(path: Path, image_shape: tuple[int, ...] | None = None) -> Source:
-    """Read a QONNX file. `image_shape` is used where the file leaves its input's shape open.
+def load(given: Path, model: Path) -> tuple[int, ...]:
+    """Read a QONNX file, write it cleaned to `model`; return the shape of one image.
 
-    `UserError`, in one line, for a file that is no QONNX or holds what cannot be built.
+    `UserError`, in one line, for a file that is no QONNX or holds what cannot be built; then
+    nothing is written.
     """
-    model = _static(ModelWrapper(_parse(path)), path.name, image_shape)
+    source = read(given)
+    part = model.with_name(model.name + ".part")
+    part.write_bytes(source.file.model.SerializeToString(deterministic=True))
+    part.replace(model)
+    return source.input_shape
+
+
+def golden(model: Path, images: np.ndarray) -> Golden:
+    """What the file, run by qonnx, computes layer by layer for uint8 images (N, ...)."""
+    source = read(model)
+    flat = source.flat(images)
+    chain = Chain.of(source.model)
+    values, encodings, tail = tables(chain, None, source.pixels)
+    inputs = source.pixels[flat]
+    tensors = run(source.model, {source.model.graph.input[0].name: inputs}, len(inputs))
+    activations, accumulators = [], []
+    for product, encoding in zip(chain.products, encodings, strict=True):
+        bits = encoding.activations(tensors[product.source]).astype(np.uint8)
+        activations.append(bits)
+        accumulators.append((bipolar(bits) @ bipolar(encoding.bits).T).astype(np.int32))
+    scores = logits(model, images)
+    return Golden(
+        flat,
+        tuple(e.bits for e in encodings),
+        tuple(activations),
+        tuple(accumulators),
+        scores,
+        scores.argmax(1),
+        tuple(e.activations(x).astype(np.uint8) for e, x in zip(encodings, values, strict=True)),
+        tail,
+    ).check()
+
+
+def labels(model: Path, images: np.ndarray, seconds: float | None = None) -> np.ndarray:
+    """Labels int64 (M,) of uint8 images (N, ...), by running the file with qonnx.
+
+    M is N, or fewer where the `seconds` are over first: whole batches, at least one.
+    """
+    return logits(model, images, seconds).argmax(1)
+
+
+def logits(model: Path, images: np.ndarray, seconds: float | None = None) -> np.ndarray:
+    """As `labels`: float32 (M, classes). Of a file that ends in TopK, what TopK reads."""
+    source = read(model)
+    end = Chain.of(source.file).tail_end
+    name = source.file.graph.input[0].name
+    inputs = source.pixels[source.flat(images)].reshape(len(images), *source.input_shape)
+    scores: list[np.ndarray] = []
+    start = time.monotonic()
+    for i in range(0, len(inputs), BATCH):
+        if scores and seconds is not None and time.monotonic() - start > seconds:
+            break
+        batch = inputs[i : i + BATCH]
+        scores.append(run(source.file, {name: batch}, len(batch))[end])
+    return np.concatenate(scores)
+
+
+def read(path: Path) -> Source:
+    """Read and check a QONNX file; `UserError` as `load` says."""
+    model = _static(ModelWrapper(_parse(path)), path.name)
     _refuse_operators(model, (*SUPPORTED, *ON_SHAPES))
     try:
-        model = model.transform(InferShapes()).transform(FoldConstants())
-        model = cleanup_model(model.transform(FoldShapes()).transform(FoldConstants()))
+        model = model.transform(InferShapes()).transform(FoldConstants(exclude_op_types=KEPT))
+        model = cleanup_model(model.transform(FoldShapes()))
     except Exception as fault:  # whatever qonnx meets in a file that is wrong inside
         raise UserError(f"{path.name}: qonnx cannot read this graph: {_line(fault)}") from fault
     _refuse_operators(model, SUPPORTED)
@@ -104,52 +165,6 @@ def load(path: Path, image_shape: tuple[int, ...] | None = None) -> Source:
     source = Source(path.name, model, flat, _reads_pixels(chain))
     tables(Chain.of(flat), None, source.pixels)  # refuses operands of more than one bit
     return source
-
-
-def golden(source: Source, images: np.ndarray) -> Golden:
-    """What the file computes for uint8 images (N, ...), by running it with qonnx."""
-    flat = source.flat(images)
-    chain = Chain.of(source.model)
-    values, encodings, tail = tables(chain, None, source.pixels)
-    inputs = source.pixels[flat]
-    tensors = run(source.model, {source.model.graph.input[0].name: inputs}, len(inputs))
-    activations, accumulators = [], []
-    for product, encoding in zip(chain.products, encodings, strict=True):
-        bits = encoding.activations(tensors[product.source]).astype(np.uint8)
-        activations.append(bits)
-        accumulators.append((bipolar(bits) @ bipolar(encoding.bits).T).astype(np.int32))
-    logits, labels = execute(source, images)
-    return Golden(
-        flat,
-        tuple(e.bits for e in encodings),
-        tuple(activations),
-        tuple(accumulators),
-        logits,
-        labels,
-        tuple(e.activations(x).astype(np.uint8) for e, x in zip(encodings, values, strict=True)),
-        tail,
-    ).check()
-
-
-def execute(
-    source: Source, images: np.ndarray, seconds: float | None = None
-) -> tuple[np.ndarray, np.ndarray]:
-    """Run the file on uint8 images (N, ...): logits float32 (M, classes), labels int64 (M,).
-
-    M is N, or fewer where `seconds` are over: whole batches, at least one. Of a file that ends in
-    TopK the logits are what TopK reads.
-    """
-    model, end = source.file, Chain.of(source.file).tail_end
-    inputs = source.pixels[source.flat(images)].reshape(len(images), *source.input_shape)
-    logits: list[np.ndarray] = []
-    start = time.monotonic()
-    for i in range(0, len(inputs), BATCH):
-        if logits and seconds is not None and time.monotonic() - start > seconds:
-            break
-        batch = inputs[i : i + BATCH]
-        logits.append(run(model, {model.graph.input[0].name: batch}, len(batch))[end])
-    scores = np.concatenate(logits)
-    return scores, scores.argmax(1)
 
 
 def _parse(path: Path) -> ModelProto:
@@ -165,10 +180,8 @@ def _parse(path: Path) -> ModelProto:
     return model
 
 
-def _static(
-    model: ModelWrapper, name: str, image_shape: tuple[int, ...] | None
-) -> ModelWrapper:
-    """Give the only input batch 1 and a known shape; parameters are no inputs."""
+def _static(model: ModelWrapper, name: str) -> ModelWrapper:
+    """Give the only input batch 1; parameters are no inputs; tensors in order, no old shapes."""
     model = model.transform(RemoveStaticGraphInputs())
     inputs = [x.name for x in model.graph.input]
     if len(inputs) != 1 or len(model.graph.output) != 1:
@@ -176,17 +189,10 @@ def _static(
             f"{name}: has {len(inputs)} inputs and {len(model.graph.output)} outputs, "
             "supported is one of each"
         )
-    known = [d.dim_value for d in model.graph.input[0].type.tensor_type.shape.dim]
-    if not known:
-        raise UserError(f"{name}: the input's shape is not given")
-    shape = known[1:]
-    if not all(shape):
-        if image_shape is None:
-            raise UserError(f"{name}: the input's shape {known} is open; give images with --data")
-        shape = list(image_shape) if len(shape) > 1 else [prod(image_shape)]
-    elif image_shape is not None and prod(image_shape) != prod(shape):
+    batch, *shape = [d.dim_value for d in model.graph.input[0].type.tensor_type.shape.dim] or [0]
+    if not shape or not all(shape):
         raise UserError(
-            f"{name}: reads images of shape {tuple(shape)}, the images have {image_shape}"
+            f"{name}: the input's shape {(batch, *shape)} is open; export with a fixed image size"
         )
     model.set_tensor_shape(inputs[0], [1, *shape])
     while model.graph.value_info:
@@ -196,7 +202,7 @@ def _static(
         output.dim[0].dim_value = 1
     for node in model.get_nodes_by_op_type("Reshape"):
         target = model.get_initializer(node.input[1])
-        if target is not None and known[0] and target[0] == known[0]:
+        if target is not None and batch > 1 and target[0] == batch:
             model.set_initializer(node.input[1], np.array([1, *target[1:]], np.int64))
     return model.transform(SortGraph())
 
