@@ -10,9 +10,11 @@ from __future__ import annotations
 import gzip
 import hashlib
 import os
+import warnings
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from http.client import HTTPException
 from pathlib import Path
 
 import numpy as np
@@ -104,7 +106,7 @@ def _verify(where: object, body: bytes, expected: str) -> bytes:
     if found != expected:
         raise UserError(
             f"{where}: damaged: SHA-256 of the unpacked bytes is {found[:16]}..., expected "
-            f"{expected[:16]}...; fetch it again"
+            f"{expected[:16]}...; get it again, or from another place"
         )
     return body
 
@@ -125,6 +127,7 @@ def read_digits() -> tuple[Images, Images]:
 
 # --- mnist: the four published files --------------------------------------------------------------
 
+MNIST_OPENML = 554
 MNIST_TRAIN = 60000
 MNIST_SHA256 = {
     "train-images-idx3-ubyte": "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
@@ -171,17 +174,19 @@ def _idx(array: np.ndarray) -> bytes:
 def download_mnist(folder: Path) -> None:
     """Fetch MNIST with scikit-learn (OpenML's mnist_784), write the published files to `folder`.
 
-    OpenML holds the 60 000 training images and then the 10 000 test images in published order, so
-    the published bytes can be put together again and checked before anything is written.
+    OpenML holds the 60 000 training images and then the 10 000 test images, so the published bytes
+    can be put together again; their sums are checked before anything is written.
     """
     from sklearn.datasets import fetch_openml
 
     folder.mkdir(parents=True, exist_ok=True)
     try:
-        fetched = fetch_openml(
-            "mnist_784", version=1, as_frame=False, parser="liac-arff", data_home=str(folder)
-        )
-    except OSError as error:  # urllib's and the socket's errors are OSErrors
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # one for each retry
+            fetched = fetch_openml(
+                data_id=MNIST_OPENML, as_frame=False, parser="liac-arff", data_home=str(folder)
+            )
+    except (OSError, HTTPException, ValueError) as error:  # no network, cut off, wrong checksum
         raise UserError(
             f"MNIST could not be downloaded ({error}); set DATA_DIR to a folder that holds "
             f"mnist/train-images-idx3-ubyte.gz and its three companions"
@@ -190,8 +195,11 @@ def download_mnist(folder: Path) -> None:
     labels = fetched.target.astype(np.uint8)
     n = MNIST_TRAIN
     arrays = (images[:n], labels[:n], images[n:], labels[n:])
-    for (name, total), array in zip(MNIST_SHA256.items(), arrays, strict=True):
-        body = _verify(f"downloaded {name}", _idx(array), total)
+    bodies = {
+        name: _verify(f"downloaded {name}", _idx(array), total)
+        for (name, total), array in zip(MNIST_SHA256.items(), arrays, strict=True)
+    }
+    for name, body in bodies.items():
         part = folder / f".{name}.part"
         part.write_bytes(gzip.compress(body, mtime=0))
         part.replace(folder / f"{name}.gz")

@@ -54,6 +54,15 @@ class Run:
         self.best: dict[str, Any] = {"epoch": 0, "validation": -1.0, "student": {}}
         self.seconds = 0.0
 
+    def close_epoch(self, row: dict[str, Any], seconds: float) -> None:
+        """Add an epoch to the history; remember the student if none before was better."""
+        self.history.append(row)
+        self.seconds += seconds
+        if row["student_validation"] > self.best["validation"]:
+            state = {k: v.clone() for k, v in self.student.state_dict().items()}
+            best = {"epoch": row["epoch"], "validation": row["student_validation"]}
+            self.best = best | {"student": state}
+
     @property
     def _parts(self) -> dict[str, Any]:
         return {
@@ -110,12 +119,7 @@ def train(preset: Preset, seed: int, folder: Path, resume: bool = True) -> dict[
                 row = one_epoch(preset, run, epoch, training, bar)
                 row["student_validation"] = accuracy(run.student, *validation)
                 row["teacher_validation"] = accuracy(run.teacher, *validation)
-                if row["student_validation"] > run.best["validation"]:
-                    state = {k: v.clone() for k, v in run.student.state_dict().items()}
-                    best = {"epoch": epoch, "validation": row["student_validation"]}
-                    run.best = best | {"student": state}
-                run.seconds += time.monotonic() - start
-                run.history.append(row)
+                run.close_epoch(row, time.monotonic() - start)
                 checkpoint.save(saved, fingerprint, run.state_dict())
                 bar.set_postfix_str(
                     f"epoch {epoch}/{epochs}, validation {row['student_validation']:.2f} % "
@@ -123,17 +127,19 @@ def train(preset: Preset, seed: int, folder: Path, resume: bool = True) -> dict[
                     refresh=False,
                 )
         run.student.load_state_dict(run.best["student"])
+        test = on_device(splits.test, device)  # the one look at the test images
         report = {
             "schema": 1,
             "preset": preset.name,
             "seed": seed,
             "fingerprint": fingerprint,
             "device": device.type,
+            "threads": torch.get_num_threads(),
             "images": {k: len(getattr(splits, k)) for k in ("train", "validation", "test")},
             "accuracy": {
                 "validation": run.best["validation"],
-                "test": accuracy(run.student, *on_device(splits.test, device)),
-                "teacher_test": accuracy(run.teacher, *on_device(splits.test, device)),
+                "test": accuracy(run.student, *test),
+                "teacher_test": accuracy(run.teacher, *test),
             },
             "epochs": epochs,
             "best_epoch": run.best["epoch"],
@@ -242,13 +248,14 @@ def load_student(folder: Path, preset: Preset) -> students.BinaryMLP:
     """The trained student in `folder`, in evaluation mode; `UserError` if another preset's."""
     path = folder / "student.pt"
     state = checkpoint.load(path)
+    if state.get("preset") != preset.name:
+        raise UserError(f"{path}: of preset {state.get('preset')!r}, not {preset.name!r}")
     student = students.build(preset)
     try:
         student.load_state_dict(state["student"])
-    except (KeyError, RuntimeError) as error:
+    except RuntimeError as error:
         raise UserError(
-            f"{path}: the student of preset {state.get('preset')!r} does not fit preset "
-            f"{preset.name!r}; train it again"
+            f"{path}: does not fit the [student] of preset {preset.name!r}; train it again"
         ) from error
     return student.eval()
 

@@ -116,8 +116,8 @@ def test_the_download_is_checked_and_kept(tiny_mnist, tmp_path, monkeypatch):
     _, arrays = tiny_mnist
     calls = []
 
-    def fetch(name, **options):
-        calls.append(name)
+    def fetch(data_id, **options):
+        calls.append(data_id)
         images = np.concatenate([arrays[0], arrays[2]]).reshape(60, 784).astype(np.float64)
         labels = np.concatenate([arrays[1], arrays[3]]).astype(str).astype(object)
         return SimpleNamespace(data=images, target=labels)
@@ -130,7 +130,7 @@ def test_the_download_is_checked_and_kept(tiny_mnist, tmp_path, monkeypatch):
         train, test = data.read_mnist()
         assert np.array_equal(train.images[:, 0], arrays[0])
         assert np.array_equal(test.labels, arrays[3])
-    assert calls == ["mnist_784"]
+    assert calls == [554]
 
     arrays[2][0, 0, 0] ^= 1
     monkeypatch.setattr(data, "BUILD", tmp_path / "other")
@@ -139,7 +139,7 @@ def test_the_download_is_checked_and_kept(tiny_mnist, tmp_path, monkeypatch):
 
 
 def test_without_network_the_way_out_is_named(tmp_path, monkeypatch):
-    def fetch(name, **options):
+    def fetch(**options):
         raise urllib.error.URLError("no route")
 
     monkeypatch.setattr("sklearn.datasets.fetch_openml", fetch)

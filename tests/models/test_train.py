@@ -175,10 +175,13 @@ def test_latent_weights_stay_clipped(run):
             assert value.abs().max() <= 1
 
 
-def test_a_student_of_another_preset_is_refused(run):
+def test_a_student_of_another_preset_is_refused(run, preset):
     folder, _ = run
-    with pytest.raises(UserError, match=r"preset 'mlp-digits' does not fit preset 'tfc-mnist'"):
+    with pytest.raises(UserError, match=r"student.pt: of preset 'mlp-digits', not 'tfc-mnist'"):
         train.load_student(folder, presets.load("tfc-mnist"))
+    wider = replace(preset, student=presets.Student((64, 64, 128)))
+    with pytest.raises(UserError, match=r"student.pt: does not fit the \[student\] of preset"):
+        train.load_student(folder, wider)
 
 
 def test_a_missing_student_is_named(tmp_path, preset):
