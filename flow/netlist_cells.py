@@ -10,10 +10,10 @@ from collections import Counter
 from collections.abc import Callable
 
 from flow.features import NetlistError, Settings
+from flow.netlist_ram import RamHalf, inverted
 from flow.routing import ONE, Pin, Routing, Source
 from flow.xray import Tile
 
-_RAM_OUTPUT = re.compile(r"BRAM_(FIFO36|FIFO18|RAMB18)_(DO[AB]DO|DOP[AB]DOP)([LU]?)(\d+)")
 _LETTERS = "ABCD"
 
 
@@ -29,6 +29,7 @@ class Cells:
         self.ps7_outputs: dict[str, int] = {}
         self._written: set[str] = set()
         self._todo: list[Callable[[], None]] = []
+        self._rams: dict[tuple[str, int], RamHalf] = {}
         self._slices: dict[tuple[str, int], Slice] = {}
 
     def finish(self) -> None:
@@ -41,13 +42,21 @@ class Cells:
         source = self.routing.source((tile.number, wire))
         return self._output(source) if isinstance(source, Pin) else constant(source)
 
-    def need(self, name: str, write: Callable[[str], None], width: int = 1) -> str:
+    def need(self, name: str, write: Callable[[str], None]) -> str:
         """Declare net `name` and have `write(name)` called once; returns the name."""
-        if name not in self._written:
-            self._written.add(name)
-            size = f"[{width - 1}:0] " if width > 1 else ""
-            self.declarations.append(f"  wire {size}{name};")
-            self._todo.append(lambda: write(name))
+        if self.first(name):
+            self.declare(name)
+            self.later(lambda: write(name))
+        return name
+
+    def later(self, write: Callable[[], None]) -> None:
+        """Have something written by `finish`."""
+        self._todo.append(write)
+
+    def declare(self, name: str, width: int = 1) -> str:
+        """Declare a net; returns its name."""
+        size = f"[{width - 1}:0] " if width > 1 else ""
+        self.declarations.append(f"  wire {size}{name};")
         return name
 
     def first(self, name: str) -> bool:
@@ -67,7 +76,9 @@ class Cells:
             case "SLICEL" | "SLICEM":
                 return self._slice(pin.tile, pin.site, site).output(pin.pin)
             case "FIFO18E1" | "RAMB18E1" | "RAMBFIFO36E1":
-                return self._ram_output(pin.tile, site["site_pins"][pin.pin]["wire"])
+                ram, output = RamHalf.of(self, pin.tile, site["site_pins"][pin.pin]["wire"])
+                key = (pin.tile.name, ram.half)
+                return self._rams.setdefault(key, ram).output(*output)
             case "PS7":
                 name, bit = ps7_group(pin.pin)
                 self.ps7_outputs[name] = max(self.ps7_outputs.get(name, 0), bit + 1)
@@ -148,76 +159,6 @@ class Cells:
                     return inverted(self.net(other, name), f"{prefix}ZINV_T1" not in flags)
         return self.net(tile, wire)
 
-    # --- block RAM ------------------------------------------------------------------------------
-
-    def _ram_output(self, tile: Tile, wire: str) -> str:
-        match = _RAM_OUTPUT.fullmatch(wire)
-        if not match:
-            raise NetlistError(f"{tile.name}.{wire}: this block RAM output is not modelled")
-        kind, port, side, bit = match.groups()
-        # A RAMB36 is its two halves side by side: L is RAMB18_Y0, U is RAMB18_Y1.
-        half = 1 if kind == "RAMB18" or side == "U" else 0
-        name = f"{tile.name}_RAMB18_Y{half}"
-        key = f"{name}_{port}"
-        width = 2 if "P" in port else 16
-        self.need(key, lambda _: self._ram(tile, half), width)
-        return f"{key}[{int(bit)}]"
-
-    def _ram(self, tile: Tile, half: int) -> None:
-        name = f"{tile.name}_RAMB18_Y{half}"
-        if not self.first(name):  # every output asks for it
-            return
-        prefix = f"RAMB18_Y{half}."
-        flags = {f[len(prefix) :] for f in self.flags(tile) if f.startswith(prefix)}
-        values = {k[len(prefix) :]: v for k, v in self.values(tile).items() if k.startswith(prefix)}
-        site = "BRAM_FIFO18" if half == 0 else "BRAM_RAMB18"
-
-        def pin(wire: str) -> str:
-            return self.net(tile, f"{site}_{wire}")
-
-        def bus(wire: str, width: int) -> str:
-            return "{" + ", ".join(pin(f"{wire}{i}") for i in reversed(range(width))) + "}"
-
-        if "IN_USE" not in flags:
-            raise NetlistError(f"{tile.name}.{prefix[:-1]} is read but not in use")
-        ports = []
-        for port, reset, enable, clock, address, writes in (
-            ("A", "RSTRAMARSTRAM", "ENARDEN", "CLKARDCLK", "ADDRARDADDR", ("WEA", 4)),
-            ("B", "RSTRAMB", "ENBWREN", "CLKBWRCLK", "ADDRBWRADDR", ("WEBWE", 8)),
-        ):
-            enabled = inverted(pin(enable), f"ZINV_{enable}" not in flags)
-            if enabled != "1'b0" and set(pin(f"{writes[0]}{i}") for i in range(writes[1])) != {
-                "1'b0"
-            }:
-                raise NetlistError(f"{tile.name}.{prefix[:-1]}: writes to it are not modelled")
-            for signal, net in (
-                ("clk", inverted(pin(clock), f"ZINV_{clock}" not in flags)),
-                ("en", enabled),
-                ("rst", inverted(pin(reset), f"ZINV_{reset}" not in flags)),
-                ("addr", bus(address, 14)),
-                ("do", self.need(f"{name}_DO{port}DO", lambda _: None, 16)),
-                ("dop", self.need(f"{name}_DOP{port}DOP", lambda _: None, 2)),
-            ):
-                ports.append(f".{signal}{port.lower()}({net})")
-        contents = sum(values.get(f"INIT_{i:02X}", 0) << 256 * i for i in range(64))
-        parity = sum(values.get(f"INITP_{i:02X}", 0) << 256 * i for i in range(8))
-        # The initial and reset values are stored inverted.
-        start, reset_to = (
-            [~values.get(f"{kind}_{port}", 0) & 0x3FFFF for port in "AB"]
-            for kind in ("ZINIT", "ZSRVAL")
-        )
-        parameters = [
-            f".WIDTH_A({_read_width(flags, 'A')})",
-            f".WIDTH_B({_read_width(flags, 'B')})",
-            f".INIT(16384'h{contents:x})",
-            f".INITP(2048'h{parity:x})",
-            *(f".INIT_{port}(18'h{value:x})" for port, value in zip("AB", start, strict=True)),
-            *(f".SRVAL_{port}(18'h{value:x})" for port, value in zip("AB", reset_to, strict=True)),
-        ]
-        self.instance(
-            "ramb18", f"xc7_ramb18 #({', '.join(parameters)}) {name} ({', '.join(ports)});"
-        )
-
 
 def ps7_group(pin: str) -> tuple[str, int]:
     """Port and index of a processing-system pin: MAXIGP0RDATA7 -> (MAXIGP0RDATA, 7)."""
@@ -229,21 +170,6 @@ def constant(source: Source) -> str:
     """Verilog of a constant source; nothing at all reads 1, as undriven wires of the device do."""
     assert not isinstance(source, Pin)
     return "1'b1" if source in (ONE, None) else "1'b0"
-
-
-def _read_width(flags: set[str], port: str) -> int:
-    """Width of a read port in bits, parity included; 36 uses the outputs of both ports."""
-    if "SDP_READ_WIDTH_36" in flags:
-        return 36 if port == "A" else 0
-    found = [int(f.rpartition("_")[2]) for f in flags if f.startswith(f"READ_WIDTH_{port}_")]
-    return max(found, default=1)
-
-
-def inverted(net: str, yes: bool) -> str:
-    """A net or its inverse; constants stay constants."""
-    if not yes:
-        return net
-    return {"1'b0": "1'b1", "1'b1": "1'b0"}.get(net, f"~{net}")
 
 
 class Slice:
