@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import signal
 import sys
+import warnings
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -78,6 +79,7 @@ def _count(text: str) -> int:
 
 def run(options: argparse.Namespace) -> None:
     # Imported here: torch and FINN take seconds, and `--help` or a mistyped option needs neither.
+    warnings.filterwarnings("ignore", message="fast_hadamard_transform")  # brevitas, on import
     from flow import stages
 
     command: dict[str, Any] = vars(options)

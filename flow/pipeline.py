@@ -19,6 +19,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +63,7 @@ class Pipeline:
         """What a finished stage left: its fingerprint, report sections and seconds."""
         return json.loads((self.folder(name) / STAMP).read_text())
 
+    @cached_property
     def fingerprints(self) -> dict[str, str]:
         """Fingerprint of every stage: its options and sources, and all stages before it."""
         prints, before = {}, ""
@@ -75,7 +77,7 @@ class Pipeline:
         stamp = self.folder(name) / STAMP
         if not stamp.is_file():
             return False
-        return self.stamp(name).get("fingerprint") == self.fingerprints()[name]
+        return self.stamp(name).get("fingerprint") == self.fingerprints[name]
 
     def run_to(self, last: str) -> None:
         """Run every stage up to and including `last` that is not done yet."""
@@ -89,7 +91,7 @@ class Pipeline:
             say(f"{stage.folder}: up to date")
             return
         say(f"{stage.folder}: running")
-        fingerprint = self.fingerprints()[stage.name]
+        fingerprint = self.fingerprints[stage.name]
         final = self.root / stage.folder
         part = final.with_name(final.name + ".part")
         claim = part / "fingerprint"
@@ -155,7 +157,8 @@ def _locked(root: Path) -> Iterator[None]:
 
 
 def _sources(stage: Stage) -> list[str]:
-    files = sorted({path for glob in stage.sources for path in ROOT.glob(glob)})
+    found = {path for glob in stage.sources for path in ROOT.glob(glob)}
+    files = sorted(path for path in found if path.is_file())
     return [str(p.relative_to(ROOT)) + hashlib.sha256(p.read_bytes()).hexdigest() for p in files]
 
 

@@ -1,0 +1,344 @@
+"""What each stage of the pipeline does, for a preset of ours and for somebody else's QONNX file.
+
+    preset:  01-train   02-export  03-lower  04-rtl  05-simulate  06-bitstream-<board>
+    file:               02-import  03-lower  04-rtl  05-simulate  06-bitstream-<board>
+
+The second folder always holds `model.onnx`, `images.npz` (test images and, where known, labels)
+and `golden.npz` (what the trained network computes for the images on which lowering is checked),
+so that everything after it is one way.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from flow import (
+    bitstream,
+    boards,
+    codegen,
+    export,
+    folding,
+    foreign,
+    importer,
+    lower,
+    reference,
+    report,
+)
+from flow import simulate as simulation
+from flow.errors import MismatchError, UserError
+from flow.golden import Golden
+from flow.graph import Graph
+from flow.paths import BUILD
+from flow.pipeline import Pipeline, Stage, say
+from models import data, presets, train
+from models.presets import Hardware, Preset
+
+LOWERING_IMAGES = 64  # images on which the graph is executed after every pass
+DEFAULT_TARGET = 100  # cycles an image, where a user of a file gives none
+QONNX_SECONDS = 120.0  # the file is executed on as many test images as this allows
+
+
+@dataclass(frozen=True)
+class ModelFile:
+    """Somebody else's QONNX file with, if given, its images and labels (.npy)."""
+
+    model: Path
+    images: Path | None = None
+    labels: Path | None = None
+
+    def digests(self) -> dict[str, str]:
+        paths = {key: path for key, path in vars(self).items() if path}
+        for path in paths.values():
+            if not path.is_file():
+                raise UserError(f"{path}: no such file")
+        return {k: hashlib.sha256(path.read_bytes()).hexdigest() for k, path in paths.items()}
+
+
+@dataclass(frozen=True)
+class Work:
+    """What one run is about: a preset or a file, and the hardware wanted."""
+
+    name: str
+    root: Path
+    board: boards.Board
+    seed: int
+    hardware: Hardware
+    preset: Preset | None = None
+    file: ModelFile | None = None
+
+    @property
+    def source(self) -> Path:
+        """The folder with the model, its test images and its golden values."""
+        return self.root / (IMPORT if self.file else EXPORT).folder
+
+    def test_set(self) -> tuple[np.ndarray, np.ndarray | None]:
+        """Test images uint8 (N, C, H, W) and, where known, labels (N,)."""
+        with np.load(self.source / "images.npz") as arrays:
+            return arrays["images"], arrays.get("labels")
+
+    def rtl(self) -> tuple[Graph, codegen.Design]:
+        """The folded graph and the design generated from it."""
+        folder = self.root / GENERATE.folder
+        return Graph.load(folder), codegen.Design.load(folder)
+
+
+def pipeline(work: Work) -> Pipeline:
+    """The stages of a run, in order."""
+    own = (IMPORT,) if work.file else (TRAIN, EXPORT)
+    implement = replace(BITSTREAM, folder=f"{BITSTREAM.folder}-{work.board.name}")
+    return Pipeline((*own, LOWER, GENERATE, SIMULATE, implement), work, work.root)
+
+
+def _train(work: Work, folder: Path) -> dict[str, Any]:
+    result = train.train(work.preset, work.seed, folder, resume=True)
+    keys = ("epochs", "best_epoch", "seconds", "device")
+    return {"training": {k: result[k] for k in keys} | {"accuracy": result["accuracy"]}}
+
+
+def _export(work: Work, folder: Path) -> dict[str, Any]:
+    student = train.load_student(work.root / TRAIN.folder, work.preset)
+    test = data.load(work.preset.data.name, work.seed).test
+    export.export(student, test.images.shape[1:], folder / "model.onnx")
+    export.golden(student, test.images[:LOWERING_IMAGES]).save(folder / "golden.npz")
+    np.savez_compressed(folder / "images.npz", images=test.images, labels=test.labels)
+    right = export.predict(student, test.images) == test.labels
+    return {"accuracy": {"float": _percent(right), "images": len(test.labels)}}
+
+
+def _import(work: Work, folder: Path) -> dict[str, Any]:
+    model, given = folder / "model.onnx", work.file
+    shape = foreign.load(given.model, model)
+    if given.images:
+        images = importer.read_images(given.images, shape)
+    else:
+        images = importer.random_images(shape, work.seed)
+        say(f"  no --data: {len(images)} images of random pixels")
+    arrays = {"images": images}
+    if given.labels:
+        arrays["labels"] = importer.read_labels(given.labels, len(images))
+    foreign.golden(model, images[:LOWERING_IMAGES]).save(folder / "golden.npz")
+    np.savez_compressed(folder / "images.npz", **arrays)
+    return {}
+
+
+def _lower(work: Work, folder: Path) -> dict[str, Any]:
+    images, labels = work.test_set()
+    model = work.source / "model.onnx"
+    lowered = lower.lower(model, Golden.load(work.source / "golden.npz"), folder / "finn.log")
+    lowered.graph.save(folder)
+    integer = reference.labels(lowered.graph, images)
+    executed = foreign.labels(model, images, QONNX_SECONDS)
+    if (wrong := np.flatnonzero(executed != integer[: len(executed)])).size:
+        raise MismatchError(
+            f"image {wrong[0]}: the lowered graph says {integer[wrong[0]]}, the QONNX file "
+            f"{executed[wrong[0]]} ({len(wrong)} of {len(executed)} images differ)",
+            f"image {wrong[0]}",
+        )
+    sections: dict[str, Any] = {"lowering": lowered.passes}
+    if labels is not None:
+        sections["accuracy"] = {
+            "qonnx": _percent(executed == labels[: len(executed)]),
+            "integer": _percent(integer == labels),
+            "images": len(images),
+            "qonnx_images": len(executed),
+        }
+    return sections
+
+
+def _generate(work: Work, folder: Path) -> dict[str, Any]:
+    wanted = work.hardware
+    graph = folding.fold(
+        Graph.load(work.root / LOWER.folder),
+        target_cycles=wanted.target_cycles,
+        input_parallel=wanted.input_parallel,
+        overrides=wanted.folding,
+    )
+    graph.save(folder)
+    codegen.generate(graph, folder)
+    return {"folding": graph.folding}
+
+
+def _simulate(work: Work, folder: Path) -> dict[str, Any]:
+    graph, design = work.rtl()
+    images, _ = work.test_set()
+    pixels = images.reshape(len(images), *graph.streams[graph.input].shape)
+    free = simulation.simulate(design, graph, pixels)
+    stalled = simulation.simulate(design, graph, pixels, stall_seed=work.seed + 1)
+    return {"rtl": free.report() | stalled.report()}
+
+
+def _bitstream(work: Work, folder: Path) -> dict[str, Any]:
+    _, design = work.rtl()
+    return bitstream.build(design, work.board, folder, work.hardware.clock_mhz)
+
+
+TRAIN = Stage(
+    "train",
+    "01-train",
+    _train,
+    lambda work: [work.preset.name, work.preset.fingerprint(work.seed)],
+    ("models/*.py",),
+    resumable=True,
+)
+EXPORT = Stage(
+    "export",
+    "02-export",
+    _export,
+    lambda work: [work.seed, LOWERING_IMAGES],
+    ("flow/export.py", "flow/golden.py"),
+)
+IMPORT = Stage(
+    "import",
+    "02-import",
+    _import,
+    lambda work: [work.file.digests(), work.seed, LOWERING_IMAGES],
+    ("flow/foreign.py", "flow/chain.py", "flow/importer.py", "flow/golden.py"),
+)
+LOWER = Stage(
+    "lower",
+    "03-lower",
+    _lower,
+    lambda work: QONNX_SECONDS,
+    (
+        "flow/lower.py",
+        "flow/finn_adapter.py",
+        "flow/passes/*.py",
+        "flow/chain.py",
+        "flow/check.py",
+        "flow/foreign.py",
+        "flow/onnx_run.py",
+        "flow/graph.py",
+        "flow/reference.py",
+    ),
+)
+GENERATE = Stage(
+    "generate",
+    "04-rtl",
+    _generate,
+    lambda work: asdict(work.hardware),
+    ("flow/folding.py", "flow/estimate.py", "flow/codegen.py", "flow/packing.py", "hw/rtl/*.sv"),
+)
+SIMULATE = Stage(
+    "simulate",
+    "05-simulate",
+    _simulate,
+    lambda work: work.seed,
+    ("flow/simulate.py", "flow/verilate.py", "hw/sim/*"),
+)
+BITSTREAM = Stage(
+    "bitstream",
+    "06-bitstream",
+    _bitstream,
+    lambda work: [work.board.name, work.hardware.clock_mhz],
+    (
+        "flow/bitstream.py",
+        "flow/synthesis.py",
+        "flow/fasm.py",
+        "flow/readback.py",
+        "hw/boards/**/*",
+    ),
+)
+
+
+PICTURES = {
+    "Training: losses, accuracies, entropies, temperature": ("train", "curves.png"),
+    "Floorplan": ("bitstream", "floorplan.png"),
+}
+
+
+def run_preset(stage: str, preset: str, board: str, seed: int) -> None:
+    """Run a preset up to `stage` ("report": all of them) and write its report."""
+    chosen = presets.load(preset)
+    work = Work(
+        name=preset,
+        root=BUILD / preset,
+        board=boards.load(board),
+        seed=seed,
+        hardware=chosen.hardware,
+        preset=chosen,
+    )
+    _run(work, stage, BUILD / preset / board)
+
+
+def compile_file(
+    model: Path,
+    board: str,
+    out: Path,
+    data: Path | None,
+    labels: Path | None,
+    seed: int,
+    target_cycles: int | None,
+    folding: Path | None,
+    clock_mhz: float,
+    to: str,
+) -> None:
+    """Take somebody else's QONNX file the same way; everything is written into `out`."""
+    if labels and not data:
+        raise UserError("--labels needs the images they belong to; give --data images.npy too")
+    file = ModelFile(model, data, labels)
+    file.digests()  # all files are there, before anything is written
+    work = Work(
+        name=model.stem,
+        root=out,
+        board=boards.load(board),
+        seed=seed,
+        hardware=Hardware(
+            target_cycles=target_cycles or DEFAULT_TARGET,
+            clock_mhz=clock_mhz,
+            folding=_read_folding(folding) if folding else {},
+        ),
+        file=file,
+    )
+    _run(work, to, out)
+
+
+def _run(work: Work, stage: str, reports: Path) -> None:
+    """Run up to a stage, write the report of what is done, and say where it is."""
+    line = pipeline(work)
+    last = line.stages[-1].name if stage == "report" else stage
+    line.run_to(last)
+    body = report.collect(line, work.name, work.board.name, work.seed)
+    if "bitstream" in body:
+        body["bitstream"]["path"] = _shown(line.folder("bitstream") / body["bitstream"]["path"])
+    graph = None
+    for name in ("generate", "lower"):
+        if graph is None and line.done(name):
+            graph = Graph.load(line.folder(name))
+    pictures = {
+        title: line.folder(name) / file
+        for title, (name, file) in PICTURES.items()
+        if any(s.name == name for s in line.stages) and line.done(name)
+    }
+    report.write(body, reports, graph, pictures, work.board.resources)
+    print(f"{work.name} on {work.board.name}, up to {last}")
+    print(report.table(body))
+    print(f"report: {_shown(reports / 'report.html')}")
+
+
+def _shown(path: Path) -> str:
+    """A path as a user would type it: relative where it lies below the current folder."""
+    path = path.resolve()
+    return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
+
+
+def _read_folding(path: Path) -> dict[str, dict[str, Any]]:
+    """Folding from a JSON file {layer: {"PE": n, "SIMD": n, "ram_style": s}}."""
+    try:
+        body = json.loads(path.read_text())
+    except FileNotFoundError as error:
+        raise UserError(f"{path}: no such file") from error
+    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise UserError(f"{path}: not a JSON file: {error}") from error
+    if not isinstance(body, dict) or not all(isinstance(v, dict) for v in body.values()):
+        raise UserError(f'{path}: folding must look like {{"fc0": {{"PE": 4, "SIMD": 8}}}}')
+    return body
+
+
+def _percent(right: np.ndarray) -> float:
+    return round(100 * float(np.mean(right)), 4)
