@@ -33,9 +33,13 @@ module popcount #(
   end
 
   // First level: groups of three lanes to two bits. Unused lanes of the last group never match.
-  logic [N+1:0] a_padded, w_padded;
-  assign a_padded = {2'b00, a};
-  assign w_padded = {2'b11, w};
+  logic [3*GROUPS-1:0] a_padded, w_padded;
+  always_comb begin
+    a_padded = '0;
+    w_padded = '1;
+    a_padded[N-1:0] = a;
+    w_padded[N-1:0] = w;
+  end
 
   // Bits 0 and 1 of the number of matches among three lanes, as truth tables.
   localparam logic [63:0] ONES = 64'h9669_6996_6996_9669;
