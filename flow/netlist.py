@@ -38,13 +38,14 @@ class Netlist:
     """An extracted netlist.
 
     path: the Verilog file. cells: how many LUTs, flip-flops, carry bits, multiplexers, block RAMs.
-    ps7_inputs, ps7_outputs: port name -> width, without the `ps7_`. pads: package pins.
+    ps7_inputs: pins that the design drives, port name -> width, without the `ps7_`.
+    ps7_used: ports of the processing system that reach something. pads: package pins.
     """
 
     path: Path
     cells: Counter
     ps7_inputs: dict[str, int]
-    ps7_outputs: dict[str, int]
+    ps7_used: frozenset[str]
     pads: list[str]
 
 
@@ -85,7 +86,7 @@ def extract_placed(placed: Placed, verilog: Path) -> Netlist:
     temporary = verilog.with_name(verilog.name + ".tmp")
     temporary.write_text("\n".join(lines) + "\n")
     temporary.replace(verilog)
-    return Netlist(verilog, cells.count, ps7_inputs, ps7_outputs, list(pads))
+    return Netlist(verilog, cells.count, ps7_inputs, frozenset(cells.ps7_outputs), list(pads))
 
 
 # --- the processing system ----------------------------------------------------------------------
