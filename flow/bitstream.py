@@ -78,9 +78,7 @@ def build(
     netlist, build_hash = synthesise_design(design, board, folder / "sources")
     check_fits(netlist.area, board, "synthesised")
     say("  " + _area_line("synthesised", netlist.area))
-    routed = place_route.place_and_route(
-        netlist.path, len(netlist.cells), board, wanted, folder, seeds, limit
-    )
+    routed = place_route.place_and_route(netlist, board, wanted, folder, seeds, limit)
     cells = placed.cells(routed.netlist)
     owner = area.owners(cells, routed.netlist, netlist.cells, netlist.names)
     layer_of = {unit.name: unit.layer for unit in design.units}

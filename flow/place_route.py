@@ -24,6 +24,7 @@ from flow.boards import Board
 from flow.errors import UserError
 from flow.pipeline import say
 from flow.placed import PlacementFault
+from flow.synthesis import Netlist
 
 SEEDS = (1, 2, 3, 4)
 ROUND = 2  # runs at a time
@@ -38,8 +39,8 @@ class Routed:
     netlist: dict[str, Any]
     fmax_mhz: float
     reported_path: str
-    path: timing.Path_
-    guarded: timing.Path_
+    path: timing.TimingPath
+    guarded: timing.TimingPath
     seconds: float
 
     @property
@@ -59,8 +60,7 @@ def time_limit(cells: int) -> float:
 
 
 def place_and_route(
-    netlist: Path,
-    cells: int,
+    netlist: Netlist,
     board: Board,
     clock_mhz: float,
     folder: Path,
@@ -68,13 +68,13 @@ def place_and_route(
     limit: float | None = None,
     run: Callable[..., Routed] | None = None,
 ) -> Routed:
-    """Place and route a mapped netlist of so many `cells`; each seed has a folder in `folder`.
+    """Place and route a mapped netlist; each seed has a folder in `folder`.
 
     Raises UserError if no seed ends, or none meets the clock; then the worst path is named.
     run: stands in for `run_seed` in tests.
     """
     run = run or run_seed
-    limit = limit or time_limit(cells)
+    limit = limit or time_limit(len(netlist.cells))
     failures: list[str] = []
     slow: list[Routed] = []
     for start in range(0, len(seeds), ROUND):
@@ -137,7 +137,7 @@ def _result(seed: int, future: Future[Routed], failures: list[str]) -> Routed | 
 
 
 def run_seed(
-    netlist: Path,
+    netlist: Netlist,
     board: Board,
     clock_mhz: float,
     folder: Path,
@@ -152,7 +152,16 @@ def run_seed(
     device = board.part
     tools.run(
         "nextpnr-himbaechel-xilinx",
-        *("--device", device, "--json", netlist.resolve(), "--seed", seed, "--freq", clock_mhz),
+        *(
+            "--device",
+            device,
+            "--json",
+            netlist.path.resolve(),
+            "--seed",
+            seed,
+            "--freq",
+            clock_mhz,
+        ),
         *("-o", f"xdc={board.constraints.resolve()}", "-o", "fasm=design.fasm"),
         *("--report", "report.json", "--write", "routed.json", "--timing-allow-fail"),
         cwd=work,
@@ -162,7 +171,7 @@ def run_seed(
     )
     result = placed.read_netlist(work / "routed.json")
     placed.check_pins(result)
-    fmax, reported = _reported(work / "report.json", clock_mhz)
+    fmax, reported = _reported(work / "report.json", clock_mhz, netlist.labels)
     delays = loaded_delays(result, device, work)
     result = placed.read_netlist(work / "routed.json")  # the analysis renamed its pins
     return Routed(
@@ -171,13 +180,13 @@ def run_seed(
         netlist=result,
         fmax_mhz=fmax,
         reported_path=reported,
-        path=timing.worst_path(delays),
-        guarded=timing.worst_path(delays, timing.GUARD_NS),
+        path=timing.worst_path(delays).named(netlist.labels),
+        guarded=timing.worst_path(delays, timing.GUARD_NS).named(netlist.labels),
         seconds=time.monotonic() - begin,
     )
 
 
-def _reported(report: Path, clock_mhz: float) -> tuple[float, str]:
+def _reported(report: Path, clock_mhz: float, labels: dict[str, str]) -> tuple[float, str]:
     """nextpnr's own figure in MHz, and its worst path in one line."""
     body = json.loads(report.read_text())
     clocks = body["fmax"]
@@ -190,10 +199,10 @@ def _reported(report: Path, clock_mhz: float) -> tuple[float, str]:
     if not within:
         raise PlacementFault(f"nextpnr shows no path of clock {name}")
     steps = within[0]["path"]
-    luts = sum(step["type"] == "logic" for step in steps)
-    first, last = steps[0]["from"]["cell"], steps[-1]["to"]["cell"]
+    cells = sum(step["type"] == "logic" for step in steps)
+    first, last = (labels.get(c, c) for c in (steps[0]["from"]["cell"], steps[-1]["to"]["cell"]))
     delay = sum(step["delay"] for step in steps)
-    return clock["achieved"], f"{first} -> {last}, {delay:.2f} ns over {luts} cells"
+    return clock["achieved"], f"{first} -> {last}, {delay:.2f} ns through {cells} cells"
 
 
 def loaded_delays(netlist: dict[str, Any], device: str, work: Path) -> timing.Delays:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +46,31 @@ class Netlist:
             "dsp": sum(n for kind, n in count.items() if kind.startswith("DSP")),
         }
 
+    @cached_property
+    def labels(self) -> dict[str, str]:
+        """For every cell that drives a net with a name from the RTL: that name."""
+        names: dict[int, str] = {}
+        for name, net in self.names.items():
+            if net.get("hide_name") or name.startswith("$"):
+                continue
+            for index, bit in enumerate(net["bits"]):
+                label = f"{name}[{index}]" if len(net["bits"]) > 1 else name
+                # Of several names the deepest; it is nearest to the register that is meant.
+                if bit not in names or label.count(".") > names[bit].count("."):
+                    names[bit] = label
+        found = {}
+        for cell_name, cell in self.cells.items():
+            driven = (
+                names[bit]
+                for port, bits in cell["connections"].items()
+                if cell["port_directions"][port] == "output"
+                for bit in bits
+                if bit in names
+            )
+            if first := next(driven, None):
+                found[cell_name] = first
+        return found
+
 
 def synthesise(
     files: list[str], top: str, parameters: dict[str, int], folder: Path, log: Path
@@ -55,8 +81,10 @@ def synthesise(
     wherever the folder lies. parameters: of the top module.
     """
     script = folder / "synthesis.ys"
-    lines = [f"read_verilog -sv {' '.join(files)}"]
-    lines += [f"chparam -set {key} {value} {top}" for key, value in parameters.items()]
+    given = " ".join(f"-chparam {key} {value}" for key, value in parameters.items())
+    # Deferred, since a memory file's default name stands for no file.
+    lines = [f"read_verilog -sv -defer {' '.join(files)}"]
+    lines += [f"hierarchy -top {top} {given}"]
     lines += [f"synth_xilinx {OPTIONS} -top {top}", "write_json netlist.json"]
     script.write_text("\n".join(lines) + "\n")
     try:

@@ -15,7 +15,7 @@ from __future__ import annotations
 import json
 import re
 from collections import defaultdict
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +60,7 @@ class Step:
 
 
 @dataclass(frozen=True)
-class Path_:
+class TimingPath:
     """A path from one clocked cell to another; `delay_ns` includes the guards and the setup."""
 
     delay_ns: float
@@ -73,6 +73,12 @@ class Path_:
     @property
     def fmax_mhz(self) -> float:
         return 1000.0 / self.delay_ns
+
+    def named(self, labels: dict[str, str]) -> TimingPath:
+        """The same path, its cells called by the nets they drive where these have names."""
+        steps = tuple(replace(s, cell=labels.get(s.cell, s.cell)) for s in self.steps)
+        start, end = (labels.get(cell, cell) for cell in (self.start, self.end))
+        return replace(self, start=start, end=end, steps=steps)
 
 
 def read_sdf(path: Path) -> Delays:
@@ -110,7 +116,7 @@ def _slowest(*values: str | None) -> float:
     return max((float(v.split(":")[-1] or 0) for v in values if v), default=0.0)
 
 
-def worst_path(delays: Delays, guard_ns: float = 0.0) -> Path_:
+def worst_path(delays: Delays, guard_ns: float = 0.0) -> TimingPath:
     """The slowest of all paths between clocked cells, with `guard_ns` for every LUT on it."""
     fan_in: dict[Pin, list[tuple[Pin, float]]] = defaultdict(list)
     fan_out: dict[Pin, list[Pin]] = defaultdict(list)
@@ -182,18 +188,18 @@ def _trace(
     end: Pin,
     total: float,
     setup: float,
-) -> Path_:
+) -> TimingPath:
     pins = [end]
     while pins[-1] in before:
         pins.append(before[pins[-1]])
     pins.reverse()  # out of the first cell, into and out of each further one, into the last
-    steps = []
+    steps: list[Step] = []
     for out, sink in zip(pins[0:-1:2], pins[1::2], strict=True):
         index = len(steps) * 2
         entered = arrival[pins[index - 1]] if index else 0.0
         logic, wire = arrival[out] - entered, arrival[sink] - arrival[out]
         steps.append(Step(out[0], delays.types[out[0]], logic / 1000, wire / 1000))
-    return Path_(
+    return TimingPath(
         delay_ns=total / 1000,
         setup_ns=setup / 1000,
         levels=sum("LUT" in step.type for step in steps),
@@ -208,7 +214,7 @@ def read_fmax(report: Path) -> dict[str, dict[str, float]]:
     return json.loads(report.read_text())["fmax"]
 
 
-def describe(path: Path_) -> str:
+def describe(path: TimingPath) -> str:
     """One line that names a path."""
     return (
         f"{path.start} -> {path.end}, {path.delay_ns:.2f} ns over {path.levels} LUTs "
@@ -216,7 +222,7 @@ def describe(path: Path_) -> str:
     )
 
 
-def listing(path: Path_) -> list[dict[str, Any]]:
+def listing(path: TimingPath) -> list[dict[str, Any]]:
     """The path step by step, for the report: nanoseconds, the guard within `logic_ns`."""
     return [
         {
