@@ -22,11 +22,11 @@ JOINTS = "joints"
 _READ = ("s_axis_", "aclk", "aresetn")
 
 
-def unit_of(name: str, core: str = "core") -> str | None:
-    """The part that a net or cell name tells of: a unit of the core, or the shell."""
+def unit_of(name: str, core: str = "core") -> str:
+    """The part that the RTL's name of a net tells of: a unit of the core, or the shell."""
     parts = name.split(".")
     if parts[0] != core:
-        return SHELL if len(parts) > 1 or not name.startswith("$") else None
+        return SHELL
     return parts[1] if len(parts) > 2 else JOINTS
 
 
@@ -40,8 +40,6 @@ def net_owners(names: Mapping[str, Any]) -> dict[int, str]:
         if net.get("hide_name") or name.startswith("$"):
             continue
         unit = unit_of(name)
-        if unit is None:
-            continue
         local = name.rpartition(".")[2]
         rank = (not local.startswith(_READ), name.count("."))
         for bit in net["bits"]:

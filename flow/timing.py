@@ -12,7 +12,6 @@ estimates, to be named so.
 
 from __future__ import annotations
 
-import json
 import re
 from collections import defaultdict
 from dataclasses import dataclass, field, replace
@@ -207,11 +206,6 @@ def _trace(
         end=end[0],
         steps=tuple(steps),
     )
-
-
-def read_fmax(report: Path) -> dict[str, dict[str, float]]:
-    """nextpnr's own figures from its JSON report: {clock: {"achieved", "constraint"}} in MHz."""
-    return json.loads(report.read_text())["fmax"]
 
 
 def describe(path: TimingPath) -> str:
