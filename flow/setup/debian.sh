@@ -9,7 +9,6 @@ if [ -d .tools/debian ] && has_packages .tools/debian; then
   exec "$PYTHON" -m flow.tools check .tools/debian
 fi
 
-need 'command -v mmdebstrap' mmdebstrap
 mirror=$(find_mirror)
 say "FPGA tools: Debian $SUITE from $mirror into .tools/debian (160 MB to download, half a minute" \
   "to some minutes; log: .tools/debian.log)"

