@@ -70,8 +70,8 @@ def _prepare() -> None:
             os.environ["FINN_BUILD_DIR"] = held
 
 
-def _finn(module: str, name: str) -> Transformation:
-    """An instance of one of FINN's transformations."""
+def transformation(module: str, name: str) -> Transformation:
+    """An instance of one of FINN's transformations, `module` below `finn.transformation`."""
     _prepare()
     return getattr(import_module(f"finn.transformation.{module}"), name)()
 
@@ -89,7 +89,7 @@ def upkeep() -> list[Transformation]:
 
 def to_finn_dialect() -> list[Pass]:
     """Quantiser nodes become MultiThreshold nodes and constant weights; Gemm becomes MatMul."""
-    convert = _finn("qonnx.convert_qonnx_to_finn", "ConvertQONNXtoFINN")
+    convert = transformation("qonnx.convert_qonnx_to_finn", "ConvertQONNXtoFINN")
     tidy = [InferShapes(), FoldConstants(), SortGraph(), RemoveStaticGraphInputs()]
     return [("ConvertQONNXtoFINN", [convert, *tidy])]
 
@@ -98,31 +98,35 @@ def insert_topk() -> list[Pass]:
     return [("InsertTopK", [InsertTopK(k=1), InferShapes()])]
 
 
-def streamline() -> list[Pass]:
-    """FINN's Streamline, one pass at a time, without those for convolutions."""
+def streamline(when: str = "") -> list[Pass]:
+    """FINN's Streamline, one pass at a time, without those for convolutions.
+
+    `when` is added to the names, since the list is run twice.
+    """
     absorb, reorder, collapse = (
         "streamline.absorb",
         "streamline.reorder",
         "streamline.collapse_repeated",
     )
+    again = transformation(reorder, "MoveAddPastMul")
     passes = [
         ConvertSubToAdd(),
         ConvertDivToMul(),
         BatchNormToAffine(),
-        _finn(absorb, "AbsorbScalarBiasIntoMultiThreshold"),
-        _finn(reorder, "MoveScalarLinearPastInvariants"),
-        _finn(reorder, "MoveAddPastMul"),
-        _finn(reorder, "MoveScalarAddPastMatMul"),
-        _finn(reorder, "MoveScalarMulPastMatMul"),
-        _finn(reorder, "MoveAddPastMul"),
-        _finn(collapse, "CollapseRepeatedAdd"),
-        _finn(collapse, "CollapseRepeatedMul"),
-        _finn(absorb, "AbsorbAddIntoMultiThreshold"),
-        _finn(absorb, "FactorOutMulSignMagnitude"),
-        _finn(absorb, "AbsorbMulIntoMultiThreshold"),
-        _finn(absorb, "Absorb1BitMulIntoMatMul"),
+        transformation(absorb, "AbsorbScalarBiasIntoMultiThreshold"),
+        transformation(reorder, "MoveScalarLinearPastInvariants"),
+        transformation(reorder, "MoveAddPastMul"),
+        transformation(reorder, "MoveScalarAddPastMatMul"),
+        transformation(reorder, "MoveScalarMulPastMatMul"),
+        again,
+        transformation(collapse, "CollapseRepeatedAdd"),
+        transformation(collapse, "CollapseRepeatedMul"),
+        transformation(absorb, "AbsorbAddIntoMultiThreshold"),
+        transformation(absorb, "FactorOutMulSignMagnitude"),
+        transformation(absorb, "AbsorbMulIntoMultiThreshold"),
+        transformation(absorb, "Absorb1BitMulIntoMatMul"),
     ]
-    return [(type(p).__name__, [p]) for p in passes]
+    return [(type(p).__name__ + (" again" if p is again else "") + when, [p]) for p in passes]
 
 
 def to_xnor() -> list[Pass]:
@@ -131,7 +135,7 @@ def to_xnor() -> list[Pass]:
 
 def absorb_tail() -> list[Pass]:
     name = "AbsorbScalarMulAddIntoTopK"
-    return [(name, [_finn("streamline.absorb", name)])]
+    return [(name, [transformation("streamline.absorb", name)])]
 
 
 def to_hardware() -> list[Pass]:
@@ -142,17 +146,17 @@ def to_hardware() -> list[Pass]:
         "InferBinaryMatrixVectorActivation": "binary_matrix_vector_activation",
         "InferLabelSelectLayer": "label_select",
     }
-    return [(n, [_finn(f"{module}.{file}", n)]) for n, file in names.items()]
+    return [(n, [transformation(f"{module}.{file}", n)]) for n, file in names.items()]
 
 
 def round_thresholds() -> list[Pass]:
     name = "RoundAndClipThresholds"
-    return [(name, [_finn("streamline.round_thresholds", name)])]
+    return [(name, [transformation("streamline.round_thresholds", name)])]
 
 
 def minimize_weights() -> list[Pass]:
     name = "MinimizeWeightBitWidth"
-    return [(name, [_finn("fpgadataflow.minimize_weight_bit_width", name)])]
+    return [(name, [transformation("fpgadataflow.minimize_weight_bit_width", name)])]
 
 
 @contextmanager
@@ -233,7 +237,7 @@ def execute(model: ModelWrapper, images: np.ndarray) -> dict[str, np.ndarray]:
 def expected_cycles(graph: Graph) -> dict[str, int]:
     """FINN's expectation (`get_exp_cycles`) of the cycles a layer is busy with one image."""
     _prepare()
-    return {layer.name: getCustomOp(_node(layer, graph)).get_exp_cycles() for layer in graph}
+    return {layer.name: int(getCustomOp(_node(layer, graph)).get_exp_cycles()) for layer in graph}
 
 
 def _node(layer: Layer, graph: Graph) -> NodeProto:

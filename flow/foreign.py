@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 from google.protobuf.message import DecodeError
-from onnx import ModelProto, NodeProto, TensorProto
+from onnx import ModelProto, NodeProto, TensorProto, helper
 from qonnx.core.datatype import DataType
 from qonnx.core.modelwrapper import ModelWrapper
 from qonnx.transformation.fold_constants import FoldConstants
@@ -135,15 +135,16 @@ def logits(model: Path, images: np.ndarray, seconds: float | None = None) -> np.
     """As `labels`: float32 (M, classes). Of a file that ends in TopK, what TopK reads."""
     source = read(model)
     end = Chain.of(source.file).tail_end
-    name = source.file.graph.input[0].name
+    entry = source.file.graph.input[0]
     inputs = source.pixels[source.flat(images)].reshape(len(images), *source.input_shape)
+    inputs = inputs.astype(helper.tensor_dtype_to_np_dtype(entry.type.tensor_type.elem_type))
     scores: list[np.ndarray] = []
     start = time.monotonic()
     for i in range(0, len(inputs), BATCH):
         if scores and seconds is not None and time.monotonic() - start > seconds:
             break
         batch = inputs[i : i + BATCH]
-        scores.append(run(source.file, {name: batch}, len(batch))[end])
+        scores.append(run(source.file, {entry.name: batch}, len(batch))[end])
     return np.concatenate(scores)
 
 
@@ -163,6 +164,8 @@ def read(path: Path) -> Source:
         raise UserError(f"{path.name}: holds no matrix product; not a network")
     flat = model.transform(FlattenInput()).transform(InferShapes())
     source = Source(path.name, model, flat, _reads_pixels(chain))
+    if source.reads_pixels:
+        flat.set_tensor_datatype(flat.graph.input[0].name, DataType["UINT8"])
     tables(Chain.of(flat), None, source.pixels)  # refuses operands of more than one bit
     return source
 

@@ -89,12 +89,8 @@ class Golden:
 
     def save(self, path: Path) -> None:
         """Write one compressed npz file."""
-        arrays: dict[str, Any] = {
-            "images": self.images,
-            "logits": self.logits,
-            "labels": self.labels,
-        }
-        arrays["tail"] = self.tail
+        alone = ("images", "logits", "labels", "tail")
+        arrays: dict[str, Any] = {name: getattr(self, name) for name in alone}
         for name in ("weights", "activations", "accumulators", "tables"):
             for i, array in enumerate(getattr(self, name)):
                 arrays[f"{name}.{i}"] = array

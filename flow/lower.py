@@ -11,13 +11,14 @@ from qonnx.transformation.base import Transformation
 from qonnx.transformation.infer_shapes import InferShapes
 
 from flow import finn_adapter, foreign
-from flow.check import Checker
+from flow.check import check
 from flow.errors import UserError
 from flow.finn_adapter import Pass
 from flow.golden import PIXELS, Golden
 from flow.graph import Graph
 from flow.passes.enumerate_activations import EnumerateActivations
 from flow.passes.popcount_width import SetPopcountWidth
+from flow.passes.scale_out_activations import ScaleOutActivations
 from flow.passes.scale_out_weights import ScaleOutWeights
 from flow.passes.to_tensor import PrependToTensor
 from flow.passes.uniform_to_scalar import UniformToScalar
@@ -43,16 +44,17 @@ def lower(model: Path, golden: Golden, log: Path | None = None) -> Lowered:
     and the layer.
     """
     origin = foreign.read(model)
+    if not len(golden):
+        raise UserError("lowering is checked on images, and there are none")
     _refuse_tail(golden)
-    checker = Checker(golden)
-    records = [checker.check(origin.model, "Import", origin.pixels, whole_domain=False)]
+    records = [check(origin.model, golden, "Import", origin.pixels, whole_domain=False)]
     lowered, pixels, proven = origin.model, PIXELS.astype(np.float32), False
     with finn_adapter.chatter(log):
         for name, transformations in passes(golden, origin.reads_pixels):
             for transformation in (*transformations, *finn_adapter.upkeep()):
                 lowered = lowered.transform(transformation)
             proven = proven or name == ENUMERATED
-            records.append(checker.check(lowered, name, pixels, whole_domain=proven))
+            records.append(check(lowered, golden, name, pixels, whole_domain=proven))
     return Lowered(finn_adapter.to_graph(lowered, model.stem), records, lowered)
 
 
@@ -65,6 +67,7 @@ def passes(golden: Golden, reads_pixels: bool) -> list[Pass]:
     finn = finn_adapter
     return [
         *([] if reads_pixels else _own(PrependToTensor(), InferShapes())),
+        *_own(ScaleOutActivations()),
         *finn.to_finn_dialect(),
         *_own(ScaleOutWeights()),
         *_own(EnumerateActivations(golden)),
@@ -72,7 +75,7 @@ def passes(golden: Golden, reads_pixels: bool) -> list[Pass]:
         *_own(UniformToScalar()),
         *finn.streamline(),
         *finn.to_xnor(),
-        *finn.streamline(),
+        *finn.streamline(", XNOR"),
         *finn.absorb_tail(),
         *finn.to_hardware(),
         *_own(SetPopcountWidth()),

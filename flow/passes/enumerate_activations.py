@@ -61,8 +61,8 @@ def _steps(table: np.ndarray, name: str) -> tuple[np.ndarray, np.ndarray]:
     constant one has its step before the first value or after the last: 0 or D.
     """
     change = np.diff(table.astype(np.int8), axis=0)
-    rising: np.ndarray = (change >= 0).all(0)
-    falling: np.ndarray = (change <= 0).all(0)
+    rising = np.all(change >= 0, axis=0)
+    falling = np.all(change <= 0, axis=0)
     if not (rising | falling).all():
         raise UserError(
             f"{name}: channel {np.argmin(rising | falling)} changes between -1 and +1 more than "

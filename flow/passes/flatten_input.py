@@ -5,6 +5,7 @@ from __future__ import annotations
 from math import prod
 
 import numpy as np
+from onnx import TensorProto
 from qonnx.core.modelwrapper import ModelWrapper
 from qonnx.transformation.base import Transformation
 
@@ -26,20 +27,23 @@ class FlattenInput(Transformation):
         graph = model.graph
         tensor = graph.input[0].name
         shape = model.get_tensor_shape(tensor)
+        before = shape  # what the tensor's shape was in the graph as it was read
         while (node := _reader(model, tensor)) is not None:
-            before = model.get_tensor_shape(tensor)
+            after = model.get_tensor_shape(node.output[0])
             if node.op_type in DROPPED:
-                after = model.get_tensor_shape(node.output[0])
                 if after[0] != before[0] or (len(after) != 2 and after != before):
                     raise UserError(
                         f"node {node.name} ({node.op_type}) makes {tuple(after)} of "
                         f"{tuple(before)}; supported is flattening to (batch, features)"
                     )
                 _bypass(model, node, tensor)
+                before = after
                 continue
             if len(before) != 2:
                 _flatten_constants(model, node, tensor, before)
+            before = after
             tensor = node.output[1] if node.op_type == "TopK" else node.output[0]
+        graph.input[0].type.tensor_type.elem_type = TensorProto.FLOAT
         model.set_tensor_shape(graph.input[0].name, [1, prod(shape)])
         while graph.value_info:
             graph.value_info.pop()
