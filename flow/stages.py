@@ -22,6 +22,7 @@ from flow import (
     bitstream,
     boards,
     codegen,
+    estimate,
     export,
     folding,
     foreign,
@@ -161,7 +162,18 @@ def _generate(work: Work, folder: Path) -> dict[str, Any]:
     )
     graph.save(folder)
     codegen.generate(graph, folder)
-    return {"folding": graph.folding}
+    found = estimate.estimate(graph)
+    return {
+        "folding": graph.folding,
+        "estimate": {
+            "stage": "estimated, the core without its shell",
+            "lut": round(found.area.lut),
+            "ff": round(found.area.ff),
+            "bram36": found.area.bram36,
+            "interval_cycles": found.interval,
+            "latency_cycles": found.latency,
+        },
+    }
 
 
 def _simulate(work: Work, folder: Path) -> dict[str, Any]:
@@ -222,7 +234,14 @@ GENERATE = Stage(
     "04-rtl",
     _generate,
     lambda work: asdict(work.hardware),
-    ("flow/folding.py", "flow/estimate.py", "flow/codegen.py", "flow/packing.py", "hw/rtl/*.sv"),
+    (
+        "flow/folding.py",
+        "flow/estimate.py",
+        "flow/glue.py",
+        "flow/codegen.py",
+        "flow/packing.py",
+        "hw/rtl/*.sv",
+    ),
 )
 SIMULATE = Stage(
     "simulate",
