@@ -35,9 +35,6 @@ bitstream: ## synthesise, place, route, write the bitstream and read it back
 report: .tools/setup.done ## everything; ends with the report's path and a table
 	@$(HANBIT) report $(OPTIONS)
 
-bench: .tools/setup.done ## measure what the binary unit and other foldings cost
-	@$(HANBIT) bench
-
 test: .tools/setup.done ## tests without the long ones; needs no network
 	@$(PYTEST) -m 'not slow and not vivado and not board'
 
@@ -48,6 +45,9 @@ lint: .tools/setup.done ## ruff, mypy, Verilator's lint of hw/rtl
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
+
+bench: .tools/setup.done ## measure what the binary unit and other foldings cost
+	@$(HANBIT) bench
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile

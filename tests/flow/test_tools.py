@@ -196,7 +196,7 @@ def test_exception_kills_all_children(tmp_path, mark):
     program = script(tmp_path, f"sleep {mark} & echo started; sleep {mark}")
 
     def interrupt(_line: str) -> None:
-        assert running(mark)
+        assert wait_for(lambda: running(f"sleep {mark}"))
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
