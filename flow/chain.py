@@ -218,6 +218,11 @@ def tables(
         sources.append(chain.evaluate(i, values))
         levels = np.unique(sources[-1])
         encodings.append(Encoding.of(chain, i, levels, own[i] if own else None))
+        if sources[-1].shape[1:] != (encodings[-1].columns,):
+            raise UserError(
+                f"{layer_name(i)} (node {chain.products[i].node.name}): its weights are for "
+                f"{encodings[-1].columns} values, {sources[-1].shape[1:]} arrive"
+            )
         values = encodings[-1].values(domain_of(encodings[-1].columns)[:, None])
     return sources, encodings, chain.evaluate(len(chain.products), values)
 

@@ -150,13 +150,24 @@ def logits(model: Path, images: np.ndarray, seconds: float | None = None) -> np.
 
 def read(path: Path) -> Source:
     """Read and check a QONNX file; `UserError` as `load` says."""
-    model = _static(ModelWrapper(_parse(path)), path.name)
-    _refuse_operators(model, (*SUPPORTED, *ON_SHAPES))
+    proto = _parse(path)
     try:
-        model = model.transform(InferShapes()).transform(FoldConstants(exclude_op_types=KEPT))
-        model = cleanup_model(model.transform(FoldShapes()))
-    except Exception as fault:  # whatever qonnx meets in a file that is wrong inside
-        raise UserError(f"{path.name}: qonnx cannot read this graph: {_line(fault)}") from fault
+        return _checked(ModelWrapper(proto), path)
+    except UserError as fault:
+        raise UserError(_line(fault)) from fault  # names in a file may hold anything
+    except Exception as fault:  # whatever qonnx and onnxruntime meet in a damaged file
+        raise UserError(
+            f"{path.name}: damaged, or not as qonnx writes it ({type(fault).__name__}: "
+            f"{_line(fault)[:200]})"
+        ) from fault
+
+
+def _checked(model: ModelWrapper, path: Path) -> Source:
+    model = _static(model, path.name)
+    _refuse_unwritten(model)
+    _refuse_operators(model, (*SUPPORTED, *ON_SHAPES))
+    model = model.transform(InferShapes()).transform(FoldConstants(exclude_op_types=KEPT))
+    model = cleanup_model(model.transform(FoldShapes()))
     _refuse_operators(model, SUPPORTED)
     _refuse_bit_widths(model)
     chain = Chain.of(model)
@@ -177,7 +188,7 @@ def _parse(path: Path) -> ModelProto:
     except FileNotFoundError as fault:
         raise UserError(f"{path}: no such file") from fault
     except (DecodeError, OSError, ValueError, onnx.checker.ValidationError) as fault:
-        raise UserError(f"{path}: not an ONNX file, or cut short ({_line(fault)})") from fault
+        raise UserError(f"{path}: not an ONNX file, or cut short ({_line(fault)[:200]})") from fault
     if not model.graph.node or not model.graph.output:
         raise UserError(f"{path}: holds no graph; not an ONNX file, or cut short")
     return model
@@ -208,6 +219,18 @@ def _static(model: ModelWrapper, name: str) -> ModelWrapper:
         if target is not None and batch > 1 and target[0] == batch:
             model.set_initializer(node.input[1], np.array([1, *target[1:]], np.int64))
     return model.transform(SortGraph())
+
+
+def _refuse_unwritten(model: ModelWrapper) -> None:
+    """`UserError` at the first node that reads what nothing writes."""
+    written = {x.name for x in model.graph.input} | {x.name for x in model.graph.initializer}
+    for node in model.graph.node:
+        for name in filter(None, node.input):
+            if name not in written:
+                raise UserError(
+                    f"node {node.name or node.op_type} reads tensor {name}, which nothing writes"
+                )
+        written.update(node.output)
 
 
 def _refuse_operators(model: ModelWrapper, supported: tuple[str, ...]) -> None:
@@ -284,5 +307,5 @@ def _reads_pixels(chain: Chain) -> bool:
 
 
 def _line(fault: Exception) -> str:
-    """The first line of an exception's text."""
-    return (str(fault).strip().splitlines() or [type(fault).__name__])[0][:200]
+    """An exception's text in one line."""
+    return " ".join(str(fault).split()) or type(fault).__name__

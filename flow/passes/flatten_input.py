@@ -13,7 +13,7 @@ from flow.errors import UserError
 
 DROPPED = ("Reshape", "Flatten", "Identity", "Dropout", "Cast")
 ELEMENTWISE = ("Mul", "Add", "Sub", "Div")
-ANY_SHAPE = ("BipolarQuant", "Quant", "Neg", "Clip", "Sign")
+ANY_SHAPE = ("BipolarQuant", "Quant", "MultiThreshold", "Neg", "Clip", "Sign")
 
 
 class FlattenInput(Transformation):
