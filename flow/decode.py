@@ -12,7 +12,7 @@ import numpy as np
 
 from flow import tools
 from flow.errors import UserError
-from flow.xray import BUSES, NOTHING, WORDS, Database, FeatureTable, Tile, expand, load
+from flow.xray import BUSES, NOTHING, WORDS, Database, FeatureTable, Tile, expand, inside, load
 
 
 def read_bit(bit: Path, part: str) -> np.ndarray:
@@ -66,11 +66,16 @@ def decode(image: np.ndarray, database: Database) -> Decoded:
     found = []
     for table, tiles in _touched_tiles(image, database):
         tile, feature = _matches(image, table, tiles)
-        if len(tile):
-            bases = np.array([t.base for t in tiles], np.int64)
-            offsets, owner = expand(table.one_start, table.ones, feature)
-            explained[bases[tile[owner], table.bus[feature[owner]]] + offsets] = 1
-            found.append((table, tiles, tile, feature))
+        bases = np.array([t.base for t in tiles], np.int64)
+        offsets, owner = expand(table.one_start, table.ones, feature)
+        bus = table.bus[feature[owner]]
+        positions = bases[tile[owner], bus] + offsets
+        # Features of a half tile's other half match bits of its neighbours; they do not exist.
+        real = np.ones(len(feature), bool)
+        real[owner[~inside(tiles, tile[owner], bus, positions)]] = False
+        explained[positions[real[owner]]] = 1
+        if real.any():
+            found.append((table, tiles, tile[real], feature[real]))
     return Decoded(found, np.flatnonzero((image == 1) & (explained == 0)))
 
 

@@ -27,7 +27,7 @@ import numpy as np
 
 from flow import tools
 from flow.errors import UserError
-from flow.xray import FRAME_BITS, NOTHING, WORDS, Database, FeatureTable, Tile, expand, load
+from flow.xray import FRAME_BITS, NOTHING, WORDS, Database, FeatureTable, Tile, expand, inside, load
 
 
 class FasmError(UserError):
@@ -55,7 +55,7 @@ _LINE = re.compile(
     r"|(?P<decimal>\d+)))?"
     r"\s*(?:\{.*\})?"
 )
-_BASES = {"b": 2, "o": 8, "d": 10, "h": 16}
+_BASES = {"b": (2, "01_"), "o": (8, "01234567_"), "d": (10, "0123456789_")}
 
 
 def parse(path: Path) -> Iterator[Statement]:
@@ -85,13 +85,15 @@ def _statement(path: Path, number: int, match: re.Match) -> Statement:
     top = int(high) if high is not None else 0
     bottom = int(low) if low is not None else top
     room = top - bottom + 1
+    radix, allowed = _BASES.get(base, (16, ""))
     if base is None and decimal is None:
         bits = "1"
+    elif allowed and set(digits) - set(allowed):
+        raise FasmError(f"{path}:{number}: digits that its base does not have: {match[0]!r}")
     elif base == "b":
         bits = digits.replace("_", "").lstrip("0")
     else:
-        bits = f"{int(digits.replace('_', ''), _BASES[base]) if base else int(decimal):b}"
-        bits = bits.lstrip("0")
+        bits = f"{int(digits.replace('_', ''), radix) if base else int(decimal):b}".lstrip("0")
     # Without a range the width of the value is the range, as nextpnr writes some vectors.
     room = max(room, int(width)) if width and high is None else room
     if room <= 0 or len(bits) > room:
@@ -129,10 +131,13 @@ class Group:
         )
         offsets, owner = expand(start, values, self.feature)
         base = self.bases[self.tile[owner], table.bus[self.feature[owner]]]
-        if (base == NOTHING).any():
-            i = owner[np.argmax(base == NOTHING)]
-            raise FasmError(f"{self.name(i)}: the tile has no configuration bits")
-        return base + offsets, owner
+        found = base + offsets
+        # A half tile shares the names of a whole one; half of them lie outside it.
+        outside = ~inside(self.tiles, self.tile[owner], table.bus[self.feature[owner]], found)
+        if outside.any():
+            i = owner[np.argmax(outside)]
+            raise FasmError(f"feature {self.name(i)} is unknown: its bits are not in the tile")
+        return found, owner
 
 
 @dataclass

@@ -288,6 +288,19 @@ def expand(
     return values[np.repeat(start[rows], count) + within], owner
 
 
+def inside(
+    tiles: list[Tile], tile: np.ndarray, bus: np.ndarray, positions: np.ndarray
+) -> np.ndarray:
+    """Whether each flat position lies in the words of its tile on a bus, (positions,) of bool.
+
+    tile, bus: which of `tiles` and which bus, for each position.
+    """
+    span = np.array([s[2:] if s else (0, 0) for t in tiles for s in t.span], np.int64)
+    first, count = span.reshape(-1, 2, 2)[tile, bus].T if len(tile) else (tile, tile)
+    word = positions % FRAME_BITS // 32
+    return (word >= first) & (word < first + count)
+
+
 def database_root() -> Path:
     """Where `make setup` put the database."""
     return tools.data("usr/share/prjxray/database")
