@@ -17,7 +17,9 @@ from typing import Any
 from flow import tools
 from flow.errors import UserError
 from flow.netlist_check import FLIP_FLOPS, Cells, check_border, check_primitives
+from flow.paths import ROOT
 
+ROM_MAP = ROOT / "hw" / "yosys" / "rom_lut.v"
 OPTIONS = "-flatten -abc9 -nodsp -nosrl -nolutram -arch xc7"
 
 
@@ -85,7 +87,16 @@ def synthesise(
     # Deferred, since a memory file's default name stands for no file.
     lines = [f"read_verilog -sv -defer {' '.join(files)}"]
     lines += [f"hierarchy -top {top} {given}"]
-    lines += [f"synth_xilinx {OPTIONS} -top {top}", "write_json netlist.json"]
+    lines += [
+        f"synth_xilinx {OPTIONS} -top {top} -run begin:map_memory",
+        # ROMs in LUTs, before Yosys makes trees of multiplexers of them.
+        f"techmap -autoproc -map {ROM_MAP} t:$mem_v2 a:rom_style=block a:ram_style=block %u %d",
+        f"techmap -map {ROM_MAP} t:$__rom_group",
+        "opt_clean",
+        f"techmap -map {ROM_MAP} t:$__rom_table",
+        f"synth_xilinx {OPTIONS} -top {top} -run map_memory:",
+        "write_json netlist.json",
+    ]
     script.write_text("\n".join(lines) + "\n")
     try:
         tools.run("yosys", "-q", script.name, cwd=folder, log=log)

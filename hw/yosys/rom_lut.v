@@ -5,7 +5,9 @@
 // bit is one LUT6 for every 64 words, joined by MUXF7 and MUXF8.
 //
 // Legal: one read port with a clock and no reset, no write port, at most 256 words; anything else
-// is left to Yosys. Select what may be mapped: `techmap -autoproc -map rom_lut.v a:ram_style=...`.
+// is left to Yosys. In steps, so that the tables are constants in the last:
+//   techmap -autoproc -map rom_lut.v t:$mem_v2
+//   techmap -map rom_lut.v t:$__rom_group; opt_clean; techmap -map rom_lut.v t:$__rom_table
 
 (* techmap_celltype = "$mem_v2" *)
 module rom_lut (
@@ -51,51 +53,89 @@ module rom_lut (
   wire _TECHMAP_FAIL_ = RD_PORTS != 1 || WR_PORTS != 0 || OFFSET != 0 || SIZE > 256 || !NO_RESET
       || RD_CLK_ENABLE !== 1'b1 || RD_CLK_POLARITY !== 1'b1;
 
-  // 64 words of one bit, from word 64 * block up; words beyond the end are 0.
-  function [63:0] table_of(input integer column, input integer block);
-    integer i;
-    begin
-      table_of = 64'd0;
-      for (i = 0; i < 64; i = i + 1)
-        if (64 * block + i < SIZE) table_of[i] = INIT[(64 * block + i) * WIDTH + column];
-    end
-  endfunction
-
+  // Cut into groups of bits, and these into tables, in steps: Yosys needs a time that grows with the
+  // square of the assignments in one module. As a signal, since a slice of a long parameter copies it.
+  localparam GROUPS = (WIDTH + 31) / 32;
+  wire [SIZE*WIDTH+31:0] init = INIT;
   wire [7:0] address = RD_ADDR;
-  wire [WIDTH-1:0] words;
-  genvar b, k;
+  wire [32*GROUPS-1:0] words;
+  genvar g, k, i;
   generate
-    for (b = 0; b < WIDTH; b = b + 1) begin : gen_bit
-      wire [3:0] part;
-      for (k = 0; k < BLOCKS; k = k + 1) begin : gen_block
-        if (table_of(b, k) == 64'd0) begin : gen_zero
-          assign part[k] = 1'b0;
-        end else begin : gen_lut
-          LUT6 #(.INIT(table_of(b, k))) lut (
-            .I0(address[0]), .I1(address[1]), .I2(address[2]),
-            .I3(address[3]), .I4(address[4]), .I5(address[5]), .O(part[k])
-          );
+    for (g = 0; g < GROUPS; g = g + 1) begin : gen_group
+      wire [127:0] part;
+      for (k = 0; k < 4; k = k + 1) begin : gen_block
+        if (k < BLOCKS) begin : gen_used
+          wire [64*32-1:0] rows;
+          for (i = 0; i < 64; i = i + 1) begin : gen_row
+            if (64 * k + i < SIZE) begin : gen_held
+              assign rows[32*i+:32] = init[(64*k+i)*WIDTH+32*g+:32];
+            end else begin : gen_beyond
+              assign rows[32*i+:32] = 32'd0;
+            end
+          end
+          \$__rom_group group (.ROWS(rows), .X(address[5:0]), .Y(part[32*k+:32]));
+        end else begin : gen_unused
+          assign part[32*k+:32] = 32'd0;
         end
       end
-      for (k = BLOCKS; k < 4; k = k + 1) begin : gen_unused
-        assign part[k] = 1'b0;
-      end
-      if (BLOCKS == 1) begin : gen_one
-        assign words[b] = part[0];
-      end else begin : gen_muxes
-        wire low, high;
-        MUXF7 mux_low (.I0(part[0]), .I1(part[1]), .S(address[6]), .O(low));
-        if (BLOCKS == 2) begin : gen_two
-          assign words[b] = low;
-        end else begin : gen_four
-          MUXF7 mux_high (.I0(part[2]), .I1(part[3]), .S(address[6]), .O(high));
-          MUXF8 mux (.I0(low), .I1(high), .S(address[7]), .O(words[b]));
+      for (i = 0; i < 32; i = i + 1) begin : gen_bit
+        if (BLOCKS == 1) begin : gen_one
+          assign words[32*g+i] = part[i];
+        end else begin : gen_muxes
+          wire low, high;
+          MUXF7 mux_low (.I0(part[i]), .I1(part[32+i]), .S(address[6]), .O(low));
+          if (BLOCKS == 2) begin : gen_two
+            assign words[32*g+i] = low;
+          end else begin : gen_four
+            MUXF7 mux_high (.I0(part[64+i]), .I1(part[96+i]), .S(address[6]), .O(high));
+            MUXF8 mux (.I0(low), .I1(high), .S(address[7]), .O(words[32*g+i]));
+          end
         end
       end
     end
   endgenerate
 
   reg [WIDTH-1:0] data;
-  always @(posedge RD_CLK) if (RD_EN) data <= words;
+  always @(posedge RD_CLK) if (RD_EN) data <= words[WIDTH-1:0];
   assign RD_DATA = data;
+endmodule
+
+// 64 words of 32 bits; turns rows into columns.
+(* techmap_celltype = "$__rom_group" *)
+module rom_group (ROWS, X, Y);
+  input [64*32-1:0] ROWS;
+  input [5:0] X;
+  output [31:0] Y;
+  genvar b, i;
+  generate
+    for (b = 0; b < 32; b = b + 1) begin : gen_bit
+      wire [63:0] column;
+      for (i = 0; i < 64; i = i + 1) begin : gen_word
+        assign column[i] = ROWS[32*i+b];
+      end
+      \$__rom_table lut (.TABLE(column), .X(X), .Y(Y[b]));
+    end
+  endgenerate
+endmodule
+
+// A function of six bits given by its table, which is constant by the time this is mapped.
+(* techmap_celltype = "$__rom_table" *)
+module rom_table (TABLE, X, Y);
+  input [63:0] TABLE;
+  input [5:0] X;
+  output Y;
+  parameter _TECHMAP_CONSTMSK_TABLE_ = 64'd0;
+  parameter _TECHMAP_CONSTVAL_TABLE_ = 64'd0;
+  wire _TECHMAP_FAIL_ = _TECHMAP_CONSTMSK_TABLE_ !== ~64'd0;
+  generate
+    if (_TECHMAP_CONSTVAL_TABLE_ === 64'd0) begin : gen_zero
+      assign Y = 1'b0;
+    end else begin : gen_lut
+      LUT6 #(
+        .INIT(_TECHMAP_CONSTVAL_TABLE_)
+      ) lut (
+        .I0(X[0]), .I1(X[1]), .I2(X[2]), .I3(X[3]), .I4(X[4]), .I5(X[5]), .O(Y)
+      );
+    end
+  endgenerate
 endmodule
