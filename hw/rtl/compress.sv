@@ -4,17 +4,19 @@
 //
 // `bits` holds column 0 in its least significant bits, then column 1, and so on. A level turns six
 // bits of a column into a three-bit number (three LUT6), three into a two-bit number. When no column
-// holds more than two bits a carry chain adds the two rows. A register follows every second level
-// and the final adder; `s_tag` travels along.
+// holds more than two bits a carry chain adds the two rows. SPAN levels of logic lie between
+// registers, the adder counts as two; its sum is registered. `s_tag` travels along, 0 after reset.
 //
-// Legal: the sum fits COLS bits; BITS is the sum of HEIGHTS.
+// Latency: one cycle for every register.
+// Legal: the sum fits COLS bits; BITS is the sum of HEIGHTS; SPAN >= 2.
 
 module compress #(
   parameter int unsigned COLS = 3,  // bits of the sum
   parameter logic [12*COLS-1:0] HEIGHTS = {12'd1, 12'd2, 12'd3},  // 12 bits a column, 0 first
   parameter int unsigned BITS = 6,
   parameter int unsigned TAG_BITS = 1,
-  parameter int unsigned LEVEL = 0  // of this instance
+  parameter int unsigned SPAN = 3,  // levels of logic between registers
+  parameter int unsigned LEVEL = 0  // levels of logic since the last register
 ) (
   input logic aclk,
   input logic aresetn,
@@ -75,7 +77,31 @@ module compress #(
     $error("compress: BITS is not the sum of HEIGHTS");
   end
 
-  if (highest() <= 2) begin : gen_adder
+  if (LEVEL == SPAN || (highest() <= 2 && LEVEL + 2 > SPAN)) begin : gen_register
+    logic [BITS-1:0] bits_q;
+    logic [TAG_BITS-1:0] tag_q;
+    always_ff @(posedge aclk) begin
+      if (enable) bits_q <= bits;
+      if (!aresetn) tag_q <= '0;
+      else if (enable) tag_q <= s_tag;
+    end
+    compress #(
+      .COLS(COLS),
+      .HEIGHTS(HEIGHTS),
+      .BITS(BITS),
+      .TAG_BITS(TAG_BITS),
+      .SPAN(SPAN),
+      .LEVEL(0)
+    ) u_next (
+      .aclk,
+      .aresetn,
+      .enable,
+      .bits(bits_q),
+      .s_tag(tag_q),
+      .m_count,
+      .m_tag
+    );
+  end else if (highest() <= 2) begin : gen_adder
     logic [COLS-1:0] row0, row1, count_q;
     for (genvar c = 0; c < COLS; c++) begin : gen_column
       if (height(c) > 0) begin : gen_row0
@@ -152,31 +178,19 @@ module compress #(
       end
     end
 
-    logic [NEXT_BITS-1:0] next_q;
-    logic [TAG_BITS-1:0] tag_q;
-    if (LEVEL % 2 == 1) begin : gen_register
-      always_ff @(posedge aclk) begin
-        if (enable) next_q <= next;
-        if (!aresetn) tag_q <= '0;
-        else if (enable) tag_q <= s_tag;
-      end
-    end else begin : gen_wires
-      assign next_q = next;
-      assign tag_q = s_tag;
-    end
-
     compress #(
       .COLS(COLS),
       .HEIGHTS(next_heights()),
       .BITS(NEXT_BITS),
       .TAG_BITS(TAG_BITS),
+      .SPAN(SPAN),
       .LEVEL(LEVEL + 1)
     ) u_next (
       .aclk,
       .aresetn,
       .enable,
-      .bits(next_q),
-      .s_tag(tag_q),
+      .bits(next),
+      .s_tag,
       .m_count,
       .m_tag
     );

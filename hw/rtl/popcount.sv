@@ -6,13 +6,14 @@
 // costs nothing); `compress` adds these numbers up. Everything moves with `enable`; `s_tag` travels
 // beside the data and comes out with its count, which also tells the latency. Tags are 0 after reset.
 //
-// Latency: the first register, then one for every two levels of `compress`; see there.
-// Legal: N >= 1, 2**OUT_BITS > N.
+// Latency: a register after every SPAN levels of LUTs, these included; see `compress`.
+// Legal: 1 <= N <= 12000, 2**OUT_BITS > N, SPAN >= 2.
 
 module popcount #(
   parameter int unsigned N = 64,  // lanes
   parameter int unsigned OUT_BITS = $clog2(N + 1),
-  parameter int unsigned TAG_BITS = 1
+  parameter int unsigned TAG_BITS = 1,
+  parameter int unsigned SPAN = 3  // levels of LUTs between registers
 ) (
   input logic aclk,
   input logic aresetn,
@@ -28,8 +29,8 @@ module popcount #(
   // A last group of a single lane has no carry.
   localparam int unsigned CARRIES = N % 3 == 1 ? GROUPS - 1 : GROUPS;
 
-  if (N < 1 || 2 ** OUT_BITS <= N) begin : gen_bad
-    $error("popcount: N must be at least 1 and OUT_BITS wide enough for 0..N");
+  if (N < 1 || N > 12000 || 2 ** OUT_BITS <= N || SPAN < 2) begin : gen_bad
+    $error("popcount: N must be 1..12000, OUT_BITS wide enough for 0..N, SPAN at least 2");
   end
 
   // First level: groups of three lanes to two bits. Unused lanes of the last group never match.
@@ -66,26 +67,20 @@ module popcount #(
     end
   end
 
-  logic [GROUPS+CARRIES-1:0] first_q;
-  logic [TAG_BITS-1:0] tag_q;
-  always_ff @(posedge aclk) begin
-    if (enable) first_q <= first;
-    if (!aresetn) tag_q <= '0;
-    else if (enable) tag_q <= s_tag;
-  end
-
   logic [COLS-1:0] count;
   compress #(
     .COLS(COLS),
     .HEIGHTS((12 * COLS)'(GROUPS) | (12 * COLS)'(CARRIES << 12)),
     .BITS(GROUPS + CARRIES),
-    .TAG_BITS(TAG_BITS)
+    .TAG_BITS(TAG_BITS),
+    .SPAN(SPAN),
+    .LEVEL(1)
   ) u_compress (
     .aclk,
     .aresetn,
     .enable,
-    .bits(first_q),
-    .s_tag(tag_q),
+    .bits(first),
+    .s_tag,
     .m_count(count),
     .m_tag
   );

@@ -1,9 +1,9 @@
 """Build and run many stream benches in one Verilator program.
 
 A `Case` is one module with one set of parameters, its input words and the words that must come
-out; `run` writes a top that pairs each with a `stream_bench.sv`, builds and runs it, and returns what
-each bench measured. Words are Python integers, packed here and not by `flow.packing`, so that a
-wrong bit order there cannot hide.
+out; `run` writes a top that pairs each with a `stream_bench.sv`, builds and runs it, and returns
+what each bench measured. Words are Python integers, packed here and not by `flow.packing`, so that
+a wrong bit order there cannot hide.
 """
 
 from __future__ import annotations
@@ -63,10 +63,22 @@ def write_mem(path: Path, bits: int, lines: Sequence[int]) -> None:
     path.write_text("".join(f"{word:0{digits}x}\n" for word in lines))
 
 
-def run(cases: Sequence[Case], folder: Path, sources: Sequence[Path] = ()) -> dict[str, Result]:
-    """Build one program of all cases in `folder` and run it; name -> result."""
+def run(
+    cases: Sequence[Case],
+    folder: Path,
+    sources: Sequence[Path] = (),
+    duts: Sequence[Path] | None = None,
+) -> dict[str, Result]:
+    """Build one program of all cases in `folder` and run it; name -> result.
+
+    sources: more files. duts: files with the modules dut0, dut1, ... to take instead of the RTL
+    with the parameters of each case (see `wrappers`): netlists made of them.
+    """
     assert len({case.name for case in cases}) == len(cases)
     folder.mkdir(parents=True, exist_ok=True)
+    if duts is None:
+        (folder / "duts.sv").write_text(wrappers(cases, folder))
+        duts = [*sorted(RTL.glob("*.sv")), Path("duts.sv")]
     body = []
     for number, case in enumerate(cases):
         body.append(_instance(number, case, folder))
@@ -82,10 +94,10 @@ def run(cases: Sequence[Case], folder: Path, sources: Sequence[Path] = ()) -> di
         "verilator",
         *("--cc", "--exe", "--build", "-j", "2", "--Mdir", "obj", "--top-module", "benches"),
         *("--x-assign", "unique", "--x-initial", "unique", "-CFLAGS", "-O1"),
-        *("-Wno-fatal", "-Wno-WIDTH", "-Wno-UNUSEDSIGNAL", "--timescale", "1ns/1ns"),
-        *sorted(RTL.glob("*.sv")),
-        HERE / "stream_bench.sv",
+        *("-Wno-fatal", "--no-timing", "--timescale", "1ns/1ns"),
+        *duts,
         *sources,
+        HERE / "stream_bench.sv",
         "benches.sv",
         HERE / "bench.cpp",
         cwd=folder,
@@ -106,20 +118,45 @@ def run(cases: Sequence[Case], folder: Path, sources: Sequence[Path] = ()) -> di
     return results
 
 
-def _instance(number: int, case: Case, folder: Path) -> str:
-    write_mem(folder / f"{number}.in.mem", case.in_bits, case.stimulus)
-    write_mem(folder / f"{number}.out.mem", case.out_bits, case.expected)
+def parameter_list(number: int, case: Case, folder: Path) -> str:
+    """The text between #( and ) of an instance; writes the memory files it names."""
     parameters = [f".{key}({value})" for key, value in case.parameters.items()]
     for key, (bits, lines) in case.memories.items():
         file = f"{number}.{key}.mem"
         write_mem(folder / file, bits, lines)
         parameters.append(f'.{key}("{file}")')
+    return ", ".join(parameters)
+
+
+def wrappers(cases: Sequence[Case], folder: Path) -> str:
+    """For each case a module `dut<number>` without parameters around the case's module."""
+    return "".join(
+        f"""
+// {case.name}
+module dut{number} (
+  input logic aclk, aresetn, s_axis_tvalid, m_axis_tready,
+  input logic [{case.in_bits - 1}:0] s_axis_tdata,
+  output logic s_axis_tready, m_axis_tvalid,
+  output logic [{case.out_bits - 1}:0] m_axis_tdata
+);
+  {case.module} #({parameter_list(number, case, folder)}) u_dut (
+    .aclk, .aresetn, .s_axis_tdata, .s_axis_tvalid, .s_axis_tready,
+    .m_axis_tdata, .m_axis_tvalid, .m_axis_tready);
+endmodule
+"""
+        for number, case in enumerate(cases)
+    )
+
+
+def _instance(number: int, case: Case, folder: Path) -> str:
+    write_mem(folder / f"{number}.in.mem", case.in_bits, case.stimulus)
+    write_mem(folder / f"{number}.out.mem", case.out_bits, case.expected)
     return f"""
   // {case.name}
   logic r{number}, sv{number}, sr{number}, mv{number}, mr{number};
   logic [{case.in_bits - 1}:0] sd{number};
   logic [{case.out_bits - 1}:0] md{number};
-  {case.module} #({", ".join(parameters)}) u{number} (
+  dut{number} u{number} (
     .aclk, .aresetn(r{number}),
     .s_axis_tdata(sd{number}), .s_axis_tvalid(sv{number}), .s_axis_tready(sr{number}),
     .m_axis_tdata(md{number}), .m_axis_tvalid(mv{number}), .m_axis_tready(mr{number}));

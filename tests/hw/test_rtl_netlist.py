@@ -1,0 +1,53 @@
+"""What Yosys makes of the modules behaves like them: the mapped netlist runs in the same benches.
+
+This is where primitives named for Yosys alone (lut6.sv) meet the tables that simulators see, and
+where memories in LUTs meet the files they were read from.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import cases
+import numpy as np
+from benches import RTL, run, wrappers
+
+from flow import tools
+from flow.synthesis import OPTIONS
+
+
+def test_mapped_netlist_equals_numpy(tmp_path: Path) -> None:
+    rng = np.random.default_rng(5)
+    chosen = [
+        cases.mvu("folded", rng, 42, 8, 2, 21),
+        cases.mvu("wide", rng, 65, 4, 1, 65),
+        cases.threshold("multi", rng, 12, 3, 3, 6, signed=1),
+        cases.label("tree", rng, 10, 5, 6),
+    ]
+    (tmp_path / "duts.sv").write_text(wrappers(chosen, tmp_path))
+    sources = " ".join(map(str, sorted(RTL.glob("*.sv"))))
+    netlists = [Path(f"dut{i}.v") for i in range(len(chosen))]
+    steps = "".join(
+        f"synth_xilinx {OPTIONS} -top dut{i}; write_verilog -noattr dut{i}.v; design -load all; "
+        for i in range(len(chosen))
+    )
+    script = f"read_verilog -sv -defer {sources}; read_verilog -sv duts.sv; design -save all; "
+    tools.run("yosys", "-q", "-p", script + steps, cwd=tmp_path, log=tmp_path / "yosys.log")
+
+    # One more, with a wrong LUT: it must be seen.
+    wrong = replace(chosen[0], name="wrong-lut")
+    text = (tmp_path / "dut0.v").read_text().replace("module dut0(", f"module dut{len(chosen)}(")
+    table = re.search(r"LUT6 #\(\s*\.INIT\(64'h(\w+)\)", text)
+    assert table
+    inverted = f"{int(table[1], 16) ^ (1 << 64) - 1:x}"
+    text = text[: table.start(1)] + inverted + text[table.end(1) :]
+    netlists.append(Path(f"dut{len(chosen)}.v"))
+    (tmp_path / netlists[-1]).write_text(text)
+
+    cells = tools.data("/usr/share/yosys/xilinx/cells_sim.v")
+    results = run([*chosen, wrong], tmp_path, duts=[*netlists, cells])
+    for case in chosen:
+        assert results[case.name].errors == 0, f"{case.name}: {results[case.name].first_error}"
+    assert results["wrong-lut"].first_error.startswith("wrong_word")
