@@ -7,7 +7,7 @@ Names are those of the FASM: `CLBLM_R_X71Y98.SLICEM_X0.ALUT` gives CLBLM_R_X71Y9
 
 import re
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from flow.features import NetlistError, Settings
 from flow.netlist_ram import RamHalf, inverted
@@ -224,11 +224,28 @@ class Slice:
         raise NetlistError(f"{self.label}.{prefix}{chosen[0]} is not modelled")
 
     def lut(self, letter: str, output: str) -> str:
-        """Output O6 or O5 of a LUT."""
+        """Output O6 or O5 of a LUT, or a constant where its constant inputs make it one.
+
+        nextpnr leads constants through LUTs, also to pins of the processing system.
+        """
+        values = self._reachable(letter, output)
+        if len(values) == 1:
+            return f"1'b{values.pop()}"
         for output_name in ("O5", "O6"):
             net = f"{self.name}_{letter}LUT_{output_name}"
             self.cells.need(net, lambda _: self._write_lut(letter))
         return f"{self.name}_{letter}LUT_{output}"
+
+    def _reachable(self, letter: str, output: str) -> set[int]:
+        """Values an output can take, given those inputs that the routing ties to a constant."""
+        entries: Sequence[int] = range(32 if output == "O5" else 64)
+        for i in range(6):
+            source = self.cells.routing.source((self.tile.number, self.wires[f"{letter}{i + 1}"]))
+            if not isinstance(source, Pin):
+                tied = int(constant(source)[-1])
+                if output == "O6" or i < 5:
+                    entries = [entry for entry in entries if entry >> i & 1 == tied]
+        return {self.inits[letter] >> entry & 1 for entry in entries}
 
     def _write_lut(self, letter: str) -> None:
         name = f"{self.name}_{letter}LUT"
