@@ -109,8 +109,10 @@ def after_layer(layer: Layer, span: Span, pixels: int) -> Span:
 
 
 def popcount_latency(lanes: int) -> int:
-    """Cycles of popcount.sv: the first register, one after every second level, the adder."""
-    return 2 + _compressor_tree(lanes)[1] // 2
+    """Cycles of popcount.sv: a register after every third level, the adder counting as two."""
+    levels = 1 + _compressor_tree(lanes)[1]
+    before = ceil(levels / 3) - 1
+    return before + (levels - 3 * before >= 2) + 1
 
 
 # --- area ---------------------------------------------------------------------------------------
