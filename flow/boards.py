@@ -26,6 +26,7 @@ class Board:
     top: str
     constraints: Path
     sources: tuple[Path, ...]
+    slow: tuple[str, ...]
     pll_mhz: float
     max_divisor: int
     resources: dict[str, int]
@@ -66,6 +67,7 @@ def load(name: str, folder: Path = BOARDS) -> Board:
         top=taken("top", str),
         constraints=path.parent / taken("constraints", str),
         sources=tuple(ROOT / source for source in taken("sources", list)),
+        slow=tuple(taken("slow", list)),
         pll_mhz=float(clock("pll_mhz", (int, float))),
         max_divisor=clock("max_divisor", int),
         resources=taken("resources", dict),

@@ -173,6 +173,8 @@ def run_seed(
     placed.check_pins(result)
     fmax, reported = _reported(work / "report.json", clock_mhz, netlist.labels)
     delays = loaded_delays(result, device, work)
+    slow = netlist.drivers(board.slow)
+    _check_slow(delays, slow, clock_mhz)
     result = placed.read_netlist(work / "routed.json")  # the analysis renamed its pins
     return Routed(
         seed=seed,
@@ -180,8 +182,8 @@ def run_seed(
         netlist=result,
         fmax_mhz=fmax,
         reported_path=reported,
-        path=timing.worst_path(delays).named(netlist.labels),
-        guarded=timing.worst_path(delays, timing.GUARD_NS).named(netlist.labels),
+        path=timing.worst_path(delays, slow=slow).named(netlist.labels),
+        guarded=timing.worst_path(delays, timing.GUARD_NS, slow).named(netlist.labels),
         seconds=time.monotonic() - begin,
     )
 
@@ -203,6 +205,13 @@ def _reported(report: Path, clock_mhz: float, labels: dict[str, str]) -> tuple[f
     first, last = (labels.get(c, c) for c in (steps[0]["from"]["cell"], steps[-1]["to"]["cell"]))
     delay = sum(step["delay"] for step in steps)
     return clock["achieved"], f"{first} -> {last}, {delay:.2f} ns through {cells} cells"
+
+
+def _check_slow(delays: timing.Delays, slow: set[str], clock_mhz: float) -> None:
+    """Paths from the board's slow nets may take several cycles, but no more than these."""
+    path = timing.worst_path(delays, timing.GUARD_NS, slow, only_slow=True)
+    if path.delay_ns > timing.SLOW_CYCLES * 1000 / clock_mhz:
+        raise PlacementFault(f"a reset takes too long: {timing.describe(path)}")
 
 
 def loaded_delays(netlist: dict[str, Any], device: str, work: Path) -> timing.Delays:

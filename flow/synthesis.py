@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -46,6 +47,16 @@ class Netlist:
             "ff": sum(count[kind] for kind in FLIP_FLOPS),
             "bram36": count["RAMB36E1"] + 0.5 * count["RAMB18E1"],
             "dsp": sum(n for kind, n in count.items() if kind.startswith("DSP")),
+        }
+
+    def drivers(self, nets: Iterable[str]) -> set[str]:
+        """The cells that drive the nets of these names; a name that is not there is an error."""
+        wanted = {bit for name in nets for bit in self.names[name]["bits"]}
+        return {
+            name
+            for name, cell in self.cells.items()
+            for port, bits in cell["connections"].items()
+            if cell["port_directions"][port] == "output" and wanted & set(bits)
         }
 
     @cached_property

@@ -14,12 +14,16 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
+from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 GUARD_NS = 0.5
 """Added for every LUT on a path."""
+
+SLOW_CYCLES = 8
+"""Clock cycles for paths from nets that a board lists as slow."""
 
 _CELL = re.compile(r'\(CELLTYPE "([^"]*)"\)')
 _INSTANCE = re.compile(r"\(INSTANCE\s+(\S*?)\s*\)$")
@@ -115,8 +119,16 @@ def _slowest(*values: str | None) -> float:
     return max((float(v.split(":")[-1] or 0) for v in values if v), default=0.0)
 
 
-def worst_path(delays: Delays, guard_ns: float = 0.0) -> TimingPath:
-    """The slowest of all paths between clocked cells, with `guard_ns` for every LUT on it."""
+def worst_path(
+    delays: Delays,
+    guard_ns: float = 0.0,
+    slow: Collection[str] = (),
+    only_slow: bool = False,
+) -> TimingPath:
+    """The slowest of all paths between clocked cells, with `guard_ns` for every LUT on it.
+
+    Paths from the cells `slow` are left out, or are the only ones with `only_slow`.
+    """
     fan_in: dict[Pin, list[tuple[Pin, float]]] = defaultdict(list)
     fan_out: dict[Pin, list[Pin]] = defaultdict(list)
     starts: dict[Pin, float] = {}
@@ -128,6 +140,8 @@ def worst_path(delays: Delays, guard_ns: float = 0.0) -> TimingPath:
         clocks = delays.clocks.get(cell, set())
         for entry, exit_, delay in arcs:
             if entry in clocks:
+                if (cell in slow) != only_slow:
+                    continue
                 starts[(cell, exit_)] = max(starts.get((cell, exit_), 0.0), delay)
             else:
                 fan_in[(cell, exit_)].append(((cell, entry), delay + guard))

@@ -18,7 +18,7 @@
 // nothing. A beat of IN_BITS is ceil(IN_BITS / 32) words, the first word lowest, the last one padded
 // above; results likewise. One beat is kept in each direction; beyond that the core waits.
 //
-// Latency: 1 cycle from reg_read to reg_rdata; 1 cycle from the last word pushed to m_axis_tvalid.
+// Latency: 1 cycle from reg_read to reg_rdata; 2 cycles from the last word pushed to m_axis_tvalid.
 // Legal: IN_BITS and OUT_BITS are multiples of 8 between 8 and 65528.
 module shell_registers #(
     parameter int unsigned IN_BITS = 8,
@@ -72,23 +72,31 @@ module shell_registers #(
   assign index = reg_index[3:0];
   assign reg_known = reg_index <= 10'(R_SCRATCH);
 
-  logic reset_core, push, pop;
-  assign reset_core = reg_write && index == R_CONTROL && reg_wdata[0];
-  assign push = reg_write && index == R_DATA_IN;
-  assign pop = reg_read && index == R_RESULT;
+  // What an access does is decoded in the cycle of the access and done in the next one, which keeps
+  // the many flip-flops behind an enable off the path from the address.
+  logic reset_core, push, pop, keep;
+  logic [31:0] wdata_q;
+  always_ff @(posedge aclk) begin
+    wdata_q <= reg_wdata;
+    reset_core <= reg_write && index == R_CONTROL && reg_wdata[0];
+    push <= reg_write && index == R_DATA_IN;
+    pop <= reg_read && index == R_RESULT;
+    keep <= reg_write && index == R_SCRATCH;
+  end
 
-  // The core's reset lasts 16 cycles.
-  logic [3:0] reset_count_q;
+  // The core's reset lasts 16 cycles, and nothing reaches the core for 16 more: it may take many
+  // cycles to fan out, so it is no part of the timing (`slow` in board.toml).
+  logic [4:0] reset_count_q;
   logic resetting_q;
   always_ff @(posedge aclk) begin
     if (!aresetn || reset_core) begin
-      reset_count_q <= 4'd15;
+      reset_count_q <= 5'd31;
       resetting_q <= 1'b1;
     end else if (resetting_q) begin
-      reset_count_q <= reset_count_q - 4'd1;
-      resetting_q <= reset_count_q != 4'd0;
+      reset_count_q <= reset_count_q - 5'd1;
+      resetting_q <= reset_count_q != 5'd0;
     end
-    core_aresetn <= !resetting_q;
+    core_aresetn <= !(resetting_q && reset_count_q[4]);
   end
 
   // Input: words enter at the top and move down, so that the first ends lowest.
@@ -101,7 +109,7 @@ module shell_registers #(
 
   always_ff @(posedge aclk) begin
     if (push && !in_full) begin
-      in_q <= (IN_WORDS*32)'({reg_wdata, in_q} >> 32);
+      in_q <= (IN_WORDS*32)'({wdata_q, in_q} >> 32);
       in_count_q <= in_count_q + IN_COUNT'(1);
     end
     if (push && (in_full || resetting_q)) overflow_q <= 1'b1;
@@ -140,7 +148,7 @@ module shell_registers #(
 
   always_ff @(posedge aclk) begin
     cycles_q <= aresetn ? cycles_q + 32'd1 : 32'd0;
-    if (reg_write && index == R_SCRATCH) scratch_q <= reg_wdata;
+    if (keep) scratch_q <= wdata_q;
     if (!aresetn) scratch_q <= 32'd0;
     unique case (index)
       R_ID: reg_rdata <= ID;

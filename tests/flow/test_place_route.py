@@ -123,3 +123,16 @@ def test_other_errors_stop_all_runs(tmp_path):
 def test_time_limit_grows_with_the_design():
     assert place_route.time_limit(1000) < 300
     assert 1500 < place_route.time_limit(30_000) < 4000
+
+
+def test_a_reset_may_take_several_cycles_but_not_any_number():
+    delays = timing.Delays(
+        wires=[(("reset", "Q"), ("end", "R"), 30_000.0)],
+        arcs={"reset": [("CK", "Q", 350.0)]},
+        setups={"end": {"R": 100.0}},
+        clocks={"reset": {"CK"}},
+        types={"reset": "SLICE_FFX", "end": "SLICE_FFX"},
+    )
+    place_route._check_slow(delays, {"reset"}, 100.0)
+    with pytest.raises(PlacementFault, match=r"a reset takes too long: reset -> end, 30\.45 ns"):
+        place_route._check_slow(delays, {"reset"}, 300.0)

@@ -150,3 +150,12 @@ def test_paths_get_names_and_listings():
         {"cell": "core.fc1.sum_q[3]", "type": "SLICE_FFX", "logic_ns": 0.35, "wire_ns": 0.5},
         {"cell": "a_lut0", "type": "SLICE_LUTX", "logic_ns": 0.6, "wire_ns": 0.5},
     ]
+
+
+def test_slow_cells_are_timed_apart():
+    delays = Delays()
+    chain(delays, "reset", [125.0], wire=9000.0)
+    chain(delays, "data", [125.0], wire=1000.0)
+    assert worst_path(delays).start == "reset"
+    assert worst_path(delays, slow={"reset"}).start == "data"
+    assert worst_path(delays, slow={"reset"}, only_slow=True).start == "reset"

@@ -155,7 +155,9 @@ def answers(replies: list[str]) -> list[str]:
 
 
 def test_registers_identify_the_design(shell):
-    replies = answers(shell.play([read(ID), read(BUILD), read(SHAPE), read(STATUS), read(CONTROL)]))
+    script = [poll(STATUS, 16, 0)]  # the first reset is over
+    script += [read(register) for register in (ID, BUILD, SHAPE, STATUS, CONTROL)]
+    replies = answers(shell.play(script))
     assert replies == ok(0x686E6231, 0xC0FFEE11, 8 << 16 | 128, 1, 0)
 
 
@@ -184,6 +186,11 @@ def test_reset_in_the_middle_of_an_image(shell, gap):
     assert answers(shell.play(script, gap=gap)) == ok(*shell.result(kept))
 
 
+def test_words_pushed_during_a_reset_are_lost_and_flagged(shell):
+    script = [poll(STATUS, 0x1F, 1), write(CONTROL, [1]), write(DATA_IN, [1]), poll(STATUS, 16, 0)]
+    assert answers(shell.play([*script, read(STATUS)])) == ok(0b00101)
+
+
 def test_reset_drops_a_waiting_result_and_the_flags(shell):
     draw = random.Random(6)
     script = [read(RESULT), *push(shell, [draw.getrandbits(128) for _ in range(BEATS)], draw)]
@@ -194,7 +201,8 @@ def test_reset_drops_a_waiting_result_and_the_flags(shell):
 def test_lost_words_and_missing_results_set_flags(shell):
     # One result waits in the shell, one in the core, one beat before it: then there is no room.
     words = [1, 0, 0, 0] * BEATS
-    script = [write(DATA_IN, words, FIXED)] * 2 + [write(DATA_IN, words[:4], FIXED)]
+    script = [poll(STATUS, 0x1F, 1)]
+    script += [write(DATA_IN, words, FIXED)] * 2 + [write(DATA_IN, words[:4], FIXED)]
     script += [read(STATUS), write(DATA_IN, [7]), read(STATUS)]
     script += [read(RESULT), poll(STATUS, 2, 2), read(RESULT), read(RESULT), read(STATUS)]
     assert answers(shell.play(script)) == ok(0b00010, 0b00110, 4, 4, 0, 0b01101)
@@ -202,6 +210,7 @@ def test_lost_words_and_missing_results_set_flags(shell):
 
 def test_bursts_walk_the_registers(shell):
     script = [
+        poll(STATUS, 16, 0),
         write(STATUS, [5, 6, 7], INCR),  # STATUS and RESULT ignore it, DATA_IN takes one word
         write(SCRATCH, [0xDEADBEEF]),
         read(ID, 4, WRAP),
