@@ -6,12 +6,12 @@ A wrong input ends with one line on stderr and exit status 2; a fault of ours ke
 from __future__ import annotations
 
 import argparse
-import signal
 import sys
 import warnings
 from pathlib import Path
 from typing import Any, NoReturn
 
+from flow import tools
 from flow.errors import UserError
 
 STAGES = {
@@ -21,6 +21,7 @@ STAGES = {
     "generate": "choose the folding; write the RTL and its memory files",
     "simulate": "RTL simulation of all test images, free-running and with stalls",
     "bitstream": "synthesise, place, route, write the bitstream and read it back",
+    "prove": "rebuild the netlist from the bitstream and simulate it beside the RTL",
     "report": "everything; write report.json and report.html and print a table",
 }
 
@@ -56,7 +57,7 @@ def parser() -> Parser:
     foreign.add_argument(
         "--to",
         default="report",
-        choices=["lower", "generate", "simulate", "bitstream", "report"],
+        choices=["lower", "generate", "simulate", "bitstream", "prove", "report"],
         help="last stage to run (default: all)",
     )
     bench = commands.add_parser("bench", help="measure the cost of a binary lane and of foldings")
@@ -93,7 +94,7 @@ def run(options: argparse.Namespace) -> None:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    tools.stop_all_on_signals()
     try:
         run(parser().parse_args(arguments))
     except UserError as error:

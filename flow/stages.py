@@ -1,7 +1,7 @@
 """What each stage of the pipeline does, for a preset of ours and for somebody else's QONNX file.
 
-    preset:  01-train   02-export  03-lower  04-rtl  05-simulate  06-bitstream-<board>
-    file:               02-import  03-lower  04-rtl  05-simulate  06-bitstream-<board>
+    preset:  01-train   02-export  03-lower  04-rtl  05-simulate  06-bitstream-<board>  07-prove-...
+    file:               02-import  03-lower  04-rtl  05-simulate  06-bitstream-<board>  07-prove-...
 
 The second folder always holds `model.onnx`, `images.npz` (test images and, where known, labels)
 and `golden.npz` (what the trained network computes for the images on which lowering is checked),
@@ -28,6 +28,7 @@ from flow import (
     foreign,
     importer,
     lower,
+    prove,
     reference,
     report,
 )
@@ -42,6 +43,7 @@ from models.presets import Hardware, Preset
 
 LOWERING_IMAGES = 64  # images on which the graph is executed after every pass
 DEFAULT_TARGET = 100  # cycles an image, where a user of a file gives none
+REPLAYED_IMAGES = 20  # pushed through the netlist rebuilt from the bitstream
 QONNX_SECONDS = 120.0  # the file is executed on as many test images as this allows
 
 
@@ -92,8 +94,8 @@ class Work:
 def pipeline(work: Work) -> Pipeline:
     """The stages of a run, in order."""
     own = (IMPORT,) if work.file else (TRAIN, EXPORT)
-    implement = replace(BITSTREAM, folder=f"{BITSTREAM.folder}-{work.board.name}")
-    return Pipeline((*own, LOWER, GENERATE, SIMULATE, implement), work, work.root)
+    on_board = [replace(s, folder=f"{s.folder}-{work.board.name}") for s in (BITSTREAM, PROVE)]
+    return Pipeline((*own, LOWER, GENERATE, SIMULATE, *on_board), work, work.root)
 
 
 def _train(work: Work, folder: Path) -> dict[str, Any]:
@@ -190,6 +192,24 @@ def _bitstream(work: Work, folder: Path) -> dict[str, Any]:
     return bitstream.build(design, work.board, folder, work.hardware.clock_mhz)
 
 
+def _prove(work: Work, folder: Path) -> dict[str, Any]:
+    graph, design = work.rtl()
+    done = pipeline(work)
+    implemented, sections = done.folder("bitstream"), done.stamp("bitstream")["sections"]
+    checked = prove.check_memories(design, work.board, implemented, sections["pnr_seed"])
+    images = work.test_set()[0][:REPLAYED_IMAGES]
+    replayed = prove.replay(
+        design,
+        work.board,
+        implemented,
+        images.reshape(len(images), design.in_beats, -1),
+        reference.labels(graph, images),
+        int(sections["bitstream"]["hash"], 16),
+        folder,
+    )
+    return {"bitstream": {"memories": asdict(checked), "netlist": replayed}}
+
+
 TRAIN = Stage(
     "train",
     "01-train",
@@ -258,10 +278,27 @@ BITSTREAM = Stage(
     (
         "flow/bitstream.py",
         "flow/synthesis.py",
+        "flow/netlist_check.py",
+        "flow/place_route.py",
+        "flow/placed.py",
+        "flow/timing.py",
+        "flow/area.py",
+        "flow/floorplan.py",
         "flow/fasm.py",
+        "flow/xray.py",
         "flow/readback.py",
         "hw/boards/**/*",
+        "hw/rtl/*.sv",
+        "hw/yosys/*",
     ),
+)
+
+PROVE = Stage(
+    "prove",
+    "07-prove",
+    _prove,
+    lambda work: REPLAYED_IMAGES,
+    ("flow/prove.py", "flow/bram.py", "flow/netlist*.py", "flow/routing.py", "hw/sim/**/*.sv"),
 )
 
 

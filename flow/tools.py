@@ -109,7 +109,8 @@ def run(
     cancel: when it is set, the tool and all its children are killed.
 
     Raises ToolMissing where the tool is not installed, ToolTimeout, ToolCancelled, and ToolError
-    where the status is not zero. Any exception, Ctrl-C included, kills the children first. Safe in threads.
+    where the status is not zero. Any exception, Ctrl-C included, kills the children first. Safe in
+    threads.
     """
     cwd, log = Path(cwd).resolve(), Path(log).resolve()
     command, environment = _command(tool, [str(a) for a in args], cwd)
@@ -210,7 +211,7 @@ def stop_all_on_signals() -> None:
 
     def handler(number: int, _frame: object) -> None:
         stop_all()
-        raise KeyboardInterrupt if number == signal.SIGINT else SystemExit(128 + number)
+        raise KeyboardInterrupt(signal.Signals(number).name)
 
     signal.signal(signal.SIGINT, handler)
     signal.signal(signal.SIGTERM, handler)
