@@ -45,6 +45,7 @@ lint: .tools/setup.done ## ruff, mypy, Verilator's lint of hw/rtl
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
+	.venv/bin/python -m pytest tests/hw/test_rtl_lint.py
 
 bench: .tools/setup.done ## measure what the binary unit and other foldings cost
 	@$(HANBIT) bench

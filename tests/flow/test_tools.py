@@ -204,6 +204,20 @@ def test_exception_kills_all_children(tmp_path, mark):
     assert wait_for(lambda: not running(mark))
 
 
+def test_cancel_kills_all_children(tmp_path, mark):
+    program = script(tmp_path, f"sleep {mark} & echo started; sleep {mark}")
+    cancel = threading.Event()
+    with pytest.raises(tools.ToolCancelled, match="was cancelled"):
+        tools.run(
+            program,
+            cwd=tmp_path,
+            log=tmp_path / "log",
+            cancel=cancel,
+            on_line=lambda _line: cancel.set(),
+        )
+    assert wait_for(lambda: not running(mark))
+
+
 def test_stop_all_ends_the_tools_of_other_threads(tmp_path, mark):
     program = script(tmp_path, f"sleep {mark}")
     errors = []
