@@ -94,9 +94,8 @@ def simulate(
     expected = run.go(images)
     if run.failed(expected):
         raise run.diagnosis(images, expected)
-    for line in memory_differences(design, graph):
-        layer, text = line
-        raise MismatchError(f"{text}; no image of {len(images)} shows it", layer)
+    for layer, text in memory_differences(design, graph):
+        raise MismatchError(f"{text}; no image of {len(images)} shows it", f"layer {layer}")
     return run.result(images, time.monotonic() - start)
 
 
