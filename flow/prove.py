@@ -1,109 +1,168 @@
-"""Prove a finished bitstream: block RAM contents, and the netlist rebuilt from it beside the RTL.
+"""Prove a finished bitstream: block RAM contents, and the extracted netlist against the RTL.
 
-`check_memories` compares every block RAM in the .bit with the memory files it was made from.
-`replay` rebuilds the netlist from the FASM, plays the same register accesses on it and on the RTL,
-and compares every output to the processing system in every cycle; what both answer must be the
-labels of the integer reference.
+flow.bitstream has read the .bit file back by then: it holds what the FASM says. What is left to
+show is that the FASM is the design. Test images go through the whole programmable logic twice, as
+RTL and as the netlist extracted from the FASM, over the registers the processor uses; every signal
+that reaches the processing system must agree in every cycle, and every result must be the expected.
 """
 
-from __future__ import annotations
-
+import shutil
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
-from flow import bram, netlist, netlist_sim
-from flow.boards import Board
-from flow.codegen import Design
+from flow import netlist
+from flow.bram import Rom, check_bram
 from flow.errors import MismatchError
-
-CORE = "core"  # the instance of `top` in every shell
-REGISTERS = 0x43C0_0000  # hw/rtl/shell_registers.sv holds the table
-STATUS, DATA_IN, RESULT = (REGISTERS + offset for offset in (0x0C, 0x10, 0x14))
-READY, VALID = 1, 2  # bits of STATUS: DATA_IN takes a word, RESULT holds one
-FIXED, WORD, ALL_BYTES, TRIES = 0, 2, 15, 0x400
-LONGEST_BURST = 16  # words, AXI3
+from flow.netlist_sim import simulate_netlist
 
 
-def check_memories(design: Design, board: Board, implemented: Path, seed: int) -> bram.BramCheck:
-    """Compare the block RAMs of the .bit with the design's memory files.
+class Stream(Protocol):
+    """What is needed of flow.codegen.Tap: elements of `bits` bits, `parallel` a beat."""
 
-    implemented: what flow.bitstream.build wrote; seed: of the run of nextpnr that was kept.
-    Raises MismatchError that names layer and word.
-    """
-    roms = []
-    for memory in design.memories:
-        unit = design.layer_unit(memory.layer)
-        # flow/graph.py's arrays are named like the instances of `rom` in hw/rtl.
-        block = "" if memory.array == "weights" or memory.depth == 1 else "gen_read_ahead."
-        rom = f"{CORE}.{unit.name}.{block}u_{memory.array}"
-        file = implemented / "sources" / memory.file
-        roms.append(bram.Rom(f"layer {memory.layer}, {memory.array}", file, rom))
-    return bram.check_bram(
-        implemented / "design.bit",
-        board.part,
-        implemented / f"seed-{seed}" / "routed.json",
-        implemented / "sources" / "netlist.json",
-        roms,
-    )
+    @property
+    def bits(self) -> int: ...
+    @property
+    def parallel(self) -> int: ...
+    @property
+    def beats(self) -> int: ...
 
 
-def replay(
+class Design(Protocol):
+    """What is needed of flow.codegen.Design."""
+
+    @property
+    def in_bits(self) -> int: ...
+    @property
+    def out_bits(self) -> int: ...
+    @property
+    def files(self) -> tuple[str, ...]: ...
+    @property
+    def taps(self) -> tuple[Any, ...]: ...
+    @property
+    def memories(self) -> tuple[Any, ...]: ...
+    def layer_unit(self, layer: str) -> Any: ...
+
+
+# Registers of hw/rtl/shell_registers.sv at their address on M_AXI_GP0.
+_BASE = 0x43C0_0000
+_ID, _STATUS, _DATA_IN, _RESULT = _BASE, _BASE + 0x0C, _BASE + 0x10, _BASE + 0x14
+_TAKES, _HOLDS = 1, 2  # bits of STATUS
+_TRIES = 10_000  # polls before an image counts as lost
+_BURST = 16  # words; the most that AXI3 allows
+
+
+def prove(
     design: Design,
-    board: Board,
-    implemented: Path,
-    beats: np.ndarray,
-    labels: np.ndarray,
-    build: int,
+    board: Any,
     folder: Path,
+    placed: Path,
+    build_hash: int,
+    images: np.ndarray,
+    expected: np.ndarray,
+    work: Path | None = None,
 ) -> dict[str, Any]:
-    """Play images on the netlist of the bitstream and on the RTL; both must answer `labels`.
+    """Prove the bitstream in a folder of flow.bitstream; the report section, or MismatchError.
 
-    beats: the images as bytes (N, in_beats, in_bits / 8), as a program on the board would push
-    them. implemented: what flow.bitstream.build wrote; build: the hash it was given. Returns
-    report figures; raises MismatchError at the first cycle, signal or label that differs.
+    folder: holds design.bit, design.fasm and sources/. placed: nextpnr's netlist after routing.
+    build_hash: the design's, which the shell shows. images: (N, elements of an image) or any shape
+    that flattens to it; expected: (N, elements of an output), the results wanted. work: where the
+    netlist and its simulation go, folder/proof if None.
     """
-    extracted = netlist.extract(implemented / "design.fasm", board.part, folder / "netlist.v")
-    names = [*design.files, *(path.name for path in board.sources)]
-    for memory in design.memories:
-        (folder / memory.file).write_bytes((implemented / "sources" / memory.file).read_bytes())
-    run = netlist_sim.simulate_netlist(
-        extracted,
-        [implemented / "sources" / name for name in names],
-        {"IN_BITS": design.in_bits, "OUT_BITS": design.out_bits, "BUILD": build},
-        "\n".join(script(beats)) + "\n",
-        folder,
+    sources = folder / "sources"
+    contents = check_bram(
+        folder / "design.bit", board.part, placed, sources / "netlist.json", roms(design, sources)
     )
-    answers = [line.split() for line in run.replies if line.startswith("r ")]
-    found = np.array([int(words[2], 16) for words in answers])
-    if not np.array_equal(found, labels):
-        image = int(np.argmax(found != labels)) if len(found) == len(labels) else len(found)
-        raise MismatchError(
-            f"the bitstream's netlist and the RTL agree, but image {image} is not labelled "
-            "as by the integer reference",
-            f"image {image}",
-        )
+    work = work or folder / "proof"
+    work.mkdir(parents=True, exist_ok=True)
+    extracted = netlist.extract(folder / "design.fasm", board.part, work / "netlist.v")
+    for memory in design.memories:
+        shutil.copyfile(sources / memory.file, work / memory.file)
+    inputs = words(images, design.taps[0], design.in_bits)
+    outputs = words(expected, design.taps[-1], design.out_bits)
+    rtl = [sources / name for name in design.files] + [
+        sources / path.name for path in board.sources
+    ]
+    run = simulate_netlist(
+        extracted,
+        rtl,
+        {"IN_BITS": design.in_bits, "OUT_BITS": design.out_bits, "BUILD": build_hash},
+        script(inputs, outputs.shape[1:]),
+        work,
+    )
+    check_replies(run.replies, outputs)
     return {
-        "images": len(labels),
+        "images": len(images),
         "cycles": run.cycles,
-        "mismatches": 0,
-        "cells": dict(sorted(extracted.cells.items())),
+        "cells": dict(extracted.cells),
+        "block_ram_bits": contents.bits,
+        "block_ram_memories": contents.memories,
     }
 
 
-def script(beats: np.ndarray) -> list[str]:
-    """Commands of hw/sim/ps7_model.sv that push images beat by beat and read each result."""
-    lines = []
-    for image in beats:
+def roms(design: Design, sources: Path) -> list[Rom]:
+    """The memory files of a design and the instances of `rom` that read them."""
+    found = []
+    for memory in design.memories:
+        # hw/rtl/threshold.sv: folded thresholds are read ahead, in a block of that name
+        ahead = "gen_read_ahead." if memory.array == "thresholds" and memory.depth > 1 else ""
+        instance = f"core.{design.layer_unit(memory.layer).name}.{ahead}u_{memory.array}"
+        label = f"layer {memory.layer}, {memory.array}"
+        found.append(Rom(label, sources / memory.file, instance))
+    return found
+
+
+def words(tensor: np.ndarray, stream: Stream, width: int) -> np.ndarray:
+    """Elements as the shell's registers take them: uint32 (N, beats, words of a beat).
+
+    Element 0 of a beat is in the lowest bits; a beat is padded to `width` bits, then to words.
+    """
+    count = stream.beats * stream.parallel
+    elements = tensor.reshape(len(tensor), -1).astype("<i8")
+    padded = np.zeros((len(tensor), count), "<i8")
+    padded[:, : elements.shape[1]] = elements
+    as_bytes = padded.reshape(-1, 1).view(np.uint8)
+    bits = np.unpackbits(as_bytes, axis=1, bitorder="little")[:, : stream.bits]
+    beats = bits.reshape(len(tensor), stream.beats, stream.parallel * stream.bits)
+    total = -(-width // 32) * 32
+    room = np.zeros((*beats.shape[:2], total), np.uint8)
+    room[..., : beats.shape[2]] = beats
+    return np.packbits(room, axis=2, bitorder="little").view("<u4")
+
+
+def script(inputs: np.ndarray, result: Sequence[int]) -> str:
+    """Commands for hw/sim/ps7_model.sv: push each image, wait for its result, read it.
+
+    inputs: (N, beats, words); result: beats and words of a result.
+    """
+    lines = [f"r {_ID:x} 1 2 1"]
+    beats, size = result
+    for image in inputs:
         for beat in image:
-            lines.append(f"p {STATUS:x} {READY:x} {READY:x} {TRIES:x}")
-            padded = bytes(beat) + bytes(-len(beat) % 4)
-            words = [f"{word:x}" for word in np.frombuffer(padded, "<u4")]
-            for at in range(0, len(words), LONGEST_BURST):
-                part = words[at : at + LONGEST_BURST]
-                head = f"w {DATA_IN:x} {FIXED:x} {WORD:x} {ALL_BYTES:x} {len(part):x}"
-                lines.append(f"{head} {' '.join(part)}")
-        lines.append(f"p {STATUS:x} {VALID:x} {VALID:x} {TRIES:x}")
-        lines.append(f"r {RESULT:x} {FIXED:x} {WORD:x} 1")
-    return lines
+            lines.append(f"p {_STATUS:x} {_TAKES:x} {_TAKES:x} {_TRIES:x}")
+            for start in range(0, len(beat), _BURST):
+                part = beat[start : start + _BURST]
+                data = " ".join(f"{word:x}" for word in part)
+                lines.append(f"w {_DATA_IN:x} 0 2 f {len(part):x} {data}")
+        for _ in range(beats):
+            lines.append(f"p {_STATUS:x} {_HOLDS:x} {_HOLDS:x} {_TRIES:x}")
+            lines += [f"r {_RESULT:x} 1 2 1"] * size
+    return "\n".join(lines) + "\n"
+
+
+def check_replies(replies: Sequence[str], outputs: np.ndarray) -> None:
+    """Compare what was read with the expected results, (N, beats, words)."""
+    read = [int(reply.split()[2], 16) for reply in replies if reply.startswith("r ")]
+    if read[0] != 0x686E_6231:
+        raise MismatchError(f"the shell's ID reads {read[0]:08x}", "ID")
+    results = np.array(read[1:], np.uint32).reshape(outputs.shape)
+    wrong = np.flatnonzero((results != outputs).any(axis=(1, 2)))
+    if len(wrong):
+        first = int(wrong[0])
+        raise MismatchError(
+            f"image {first}: the bitstream's result is {results[first].ravel()[0]:x}, expected "
+            f"{outputs[first].ravel()[0]:x}; {len(wrong)} of {len(results)} images differ",
+            f"image {first}",
+        )
