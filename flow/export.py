@@ -8,6 +8,7 @@ from outside, through hooks, so that nothing here depends on how it is put toget
 from __future__ import annotations
 
 import logging
+import tempfile
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -34,21 +35,19 @@ def export(student: nn.Module, images_shape: tuple[int, ...], path: Path) -> Non
     The same student gives the same bytes. The file appears whole or not at all.
     """
     student.eval()
-    part = path.with_name(path.name + ".part")
-    try:
-        with _quiet(), torch.no_grad():
-            export_qonnx(student, torch.zeros(1, *images_shape), str(part), verbose=False)
-        model = cleanup_model(ModelWrapper(str(part)))
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".export-") as folder:
+        raw, clean = Path(folder) / "raw.onnx", Path(folder) / "clean.onnx"
+        with _quiet(), torch.no_grad():  # weights may go to a second file beside `raw`
+            export_qonnx(student, torch.zeros(1, *images_shape), str(raw), verbose=False)
+        model = cleanup_model(ModelWrapper(str(raw)))
         for node in model.graph.node:
             del node.metadata_props[:]  # stack traces with the paths of this machine
             node.doc_string = ""
         for info in (*model.graph.value_info, *model.graph.input, *model.graph.output):
             del info.metadata_props[:]
         del model.graph.metadata_props[:]
-        part.write_bytes(model.model.SerializeToString(deterministic=True))
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
+        clean.write_bytes(model.model.SerializeToString(deterministic=True))
+        clean.replace(path)
 
 
 def scale_images(images: np.ndarray) -> Tensor:

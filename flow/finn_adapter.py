@@ -50,6 +50,8 @@ from flow.onnx_run import run
 VERSION = "1.6.1"
 DOMAIN = "finn.custom_op.fpgadataflow"
 
+BUILDABLE = ("Thresholding", "MVAU", "LabelSelect")
+
 Pass = tuple[str, list[Transformation]]
 
 
@@ -186,6 +188,11 @@ def to_graph(model: ModelWrapper, name: str) -> Graph:
     layers: list[Layer] = []
     products = 0
     for node in model.graph.node:
+        if node.op_type not in BUILDABLE:
+            raise UserError(
+                f"node {node.name} ({node.op_type}) is left where only {', '.join(BUILDABLE)} can "
+                "be built in hardware"
+            )
         attributes = getCustomOp(node)
         if node.op_type == "Thresholding":
             layer_title = activation_name(products)
@@ -203,16 +210,10 @@ def to_graph(model: ModelWrapper, name: str) -> Graph:
             layer = MatrixVector(
                 layer_title, streams[-1].name, layer_title, weights.astype(np.uint8)
             )
-        elif node.op_type == "LabelSelect":
-            layer_title = "label"
-            layer = LabelSelect(
-                layer_title, streams[-1].name, layer_title, attributes.get_nodeattr("Labels")
-            )
         else:
-            raise UserError(
-                f"node {node.name} ({node.op_type}) is left where only Thresholding, MVAU and "
-                "LabelSelect can be built in hardware"
-            )
+            layer_title = "label"
+            classes = attributes.get_nodeattr("Labels")
+            layer = LabelSelect(layer_title, streams[-1].name, layer_title, classes)
         layers.append(layer)
         dtype = model.get_tensor_datatype(node.output[0]).name
         if isinstance(layer, LabelSelect):  # FINN rounds up to bytes

@@ -183,10 +183,14 @@ def _checked(model: ModelWrapper, path: Path) -> Source:
 
 def _parse(path: Path) -> ModelProto:
     """The protobuf message of an ONNX file that has nodes."""
+    if not path.is_file():
+        raise UserError(f"{path}: no such file")
     try:
         model = onnx.load(str(path))
     except FileNotFoundError as fault:
-        raise UserError(f"{path}: no such file") from fault
+        raise UserError(
+            f"{path}: its weights are in a second file that is missing: {_line(fault)[:200]}"
+        ) from fault
     except (DecodeError, OSError, ValueError, onnx.checker.ValidationError) as fault:
         raise UserError(f"{path}: not an ONNX file, or cut short ({_line(fault)[:200]})") from fault
     if not model.graph.node or not model.graph.output:

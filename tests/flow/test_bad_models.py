@@ -181,6 +181,16 @@ def test_missing_file(tmp_path):
         foreign.load(tmp_path / "none.onnx", tmp_path / "model.onnx")
 
 
+def test_missing_file_of_weights(tmp_path):
+    path = Network().save(tmp_path / "net.onnx")
+    model = onnx.load(str(path))
+    onnx.save(model, str(path), save_as_external_data=True, location="net.data", size_threshold=0)
+    assert foreign.load(path, tmp_path / "model.onnx") == (1, 4, 5)
+    (tmp_path / "net.data").unlink()
+    with pytest.raises(UserError, match=r"net\.onnx: .*net\.data"):
+        foreign.load(path, tmp_path / "model.onnx")
+
+
 @pytest.mark.parametrize("body", [b"", b"hello, I am no ONNX file\n" * 50, b"\x00" * 1000,
                                   b"\x89PNG\r\n\x1a\n" + bytes(range(256))])  # fmt: skip
 def test_not_an_onnx_file(body, tmp_path):
