@@ -92,8 +92,11 @@ def simulate_netlist(
         where = lines[0].partition(" is ")[0]
         raise MismatchError(f"the netlist of the bitstream is not the RTL: {lines[0]}", where)
     answers = tuple(replies.read_text().splitlines())
-    if not answers or not answers[-1].startswith("end "):
-        reason = answers[-1] if answers else "no reply at all"
+    # The model writes on in the time step in which it stops for a fault, so the last line may be
+    # "end" all the same.
+    fault = next((line for line in answers if line.startswith("fault")), None)
+    if fault or not answers or not answers[-1].startswith("end "):
+        reason = fault or (answers[-1] if answers else "no reply at all")
         raise MismatchError(f"the simulation of the bitstream did not end: {reason}", reason)
     return NetlistRun(int(cycles), answers)
 
