@@ -16,6 +16,7 @@ from flow.glue import Fifo, Width, glue
 from flow.graph import Graph, LabelSelect, Layer, MatrixVector, Threshold
 
 LUTS_A_BLOCK_RAM = 380  # the XC7Z020 has 53 200 LUTs and 140 block RAMs of 36 kbit
+SPAN = 3  # levels of LUTs between registers in popcount.sv
 MAPPED_ROM_DEPTH = 256  # up to here hw/yosys/rom_lut.v needs one LUT6 for 64 words of a bit
 
 
@@ -109,10 +110,8 @@ def after_layer(layer: Layer, span: Span, pixels: int) -> Span:
 
 
 def popcount_latency(lanes: int) -> int:
-    """Cycles of popcount.sv: a register after every third level, the adder counting as two."""
-    levels = 1 + _compressor_tree(lanes)[1]
-    before = ceil(levels / 3) - 1
-    return before + (levels - 3 * before >= 2) + 1
+    """Cycles of popcount.sv."""
+    return _compressor_tree(lanes)[1]
 
 
 # --- area ---------------------------------------------------------------------------------------
@@ -134,16 +133,15 @@ def layer_area(layer: Layer, in_bits: int, signed: bool, out_bits: int) -> Area:
 
 def _matrix_vector_area(layer: MatrixVector, out_bits: int) -> Area:
     NF, SF = layer.MH // layer.PE, layer.MW // layer.SIMD
-    luts, _ = _compressor_tree(layer.SIMD)
-    popcount_bits = layer.SIMD.bit_length()
-    area = Area(lut=layer.PE * luts, ff=layer.PE * luts * 1.1)
+    tree, latency = _compressor_tree(layer.SIMD)
+    area = Area(lut=layer.PE * tree.lut, ff=layer.PE * tree.ff + 3 * latency)
     steps = ceil(log2(NF * SF)) if NF * SF > 1 else 0
     control = Area(lut=2.0 * steps + 6, ff=steps + 8)
     if SF > 1:
         control += Area(lut=6 + 1.5 * ceil(log2(SF)), ff=ceil(log2(SF)) + 4)
         area += Area(lut=layer.PE * out_bits, ff=layer.PE * out_bits)
     hold = Area(lut=layer.SIMD, ff=SF * layer.SIMD) if SF > 1 and NF > 1 else Area(ff=layer.SIMD)
-    return area + control + hold + rom_area(layer) + Area(ff=popcount_bits)
+    return area + control + hold + rom_area(layer)
 
 
 def rom_area(layer: MatrixVector) -> Area:
@@ -210,25 +208,25 @@ def fifo_uses_block_ram(fifo: Fifo, bits: int) -> bool:
 
 
 @cache
-def _compressor_tree(lanes: int) -> tuple[int, int]:
-    """(LUTs, levels) of popcount.sv for so many lanes; the levels are those of compress.sv."""
+def _compressor_tree(lanes: int) -> tuple[Area, int]:
+    """Area and latency of popcount.sv for so many lanes; a mirror of compress.sv."""
     columns = lanes.bit_length()
     groups = ceil(lanes / 3)
-    heights = [0] * columns
-    heights[0] = groups
-    if columns > 1:
-        heights[1] = groups - (lanes % 3 == 1)
-    luts, levels = sum(heights), 0
-    while max(heights) > 2:
-        after = [0] * columns
-        for c, height in enumerate(heights):
-            sixes = (height + 1) // 6
-            threes = 1 if height > 6 * sixes + 2 else 0
-            passed = max(0, height - 6 * sixes - 3 * threes)
-            made = (sixes + threes + passed, sixes + threes, sixes)
-            for up, count in enumerate(made):
-                if c + up < columns:
-                    after[c + up] += count
-            luts += sixes * min(3, columns - c) + threes * min(2, columns - c)
-        heights, levels = after, levels + 1
-    return luts + sum(h == 2 for h in heights), levels
+    heights = [groups, groups - (lanes % 3 == 1), *[0] * columns][:columns]
+    luts, registers, latency, level = sum(heights), 0, 0, 1
+    while True:
+        if level == SPAN or (max(heights) <= 2 and level + 2 > SPAN):
+            registers, latency, level = registers + sum(heights), latency + 1, 0
+        elif max(heights) <= 2:
+            adder = columns - heights.index(2) if 2 in heights else 0
+            return Area(luts + adder, registers + columns), latency + 1
+        else:
+            after = [0] * (columns + 2)
+            for c, height in enumerate(heights):
+                sixes = (height + 1) // 6
+                threes = int(height > 6 * sixes + 2)
+                passed = max(0, height - 6 * sixes - 3 * threes)
+                for up, made in enumerate((sixes + threes + passed, sixes + threes, sixes)):
+                    after[c + up] += made
+                luts += sixes * min(3, columns - c) + threes * min(2, columns - c)
+            heights, level = after[:columns], level + 1

@@ -64,12 +64,14 @@ def fold(
         return _fold_to_limit(graph, wanted)
     if target_cycles < 1:
         raise UserError(f"target_cycles={target_cycles} must be at least 1")
+    choices = {x.name: _choices(graph, x, target_cycles, wanted.get(x.name, {})) for x in graph}
+    # Slower only where an override is.
+    limit = max(target_cycles, *(min(c.cycles(graph) for c in x) for x in choices.values()))
     ways = [_Way(0.0, Span(0, 0), ())]
     for layer in graph:
-        choices = _choices(graph, layer, target_cycles, wanted.get(layer.name, {}))
         kept: list[_Way] = []
-        for choice in choices:
-            after = [w for way in ways if (w := _extend(graph, way, choice, target_cycles))]
+        for choice in choices[layer.name]:
+            after = [w for way in ways if (w := _extend(graph, way, choice, limit))]
             kept += _best(after)
         if not kept:
             raise UserError(
@@ -158,7 +160,7 @@ def _choices(graph: Graph, layer: Layer, target: int, fixed: dict[str, Any]) -> 
         key = "SIMD" if isinstance(layer, MatrixVector) else "PE"
         fitting = [o for o in options if o[key] * source.bits <= INPUT_BITS]
         options = fitting or options
-    folded = [replace(layer, **option) for option in options]
+    folded: list[Layer] = [replace(layer, **option) for option in options]
     if {"PE", "SIMD"} & fixed.keys():
         return folded
     fast = [choice for choice in folded if choice.cycles(graph) <= target]

@@ -162,7 +162,7 @@ class _Run:
             expected = self._write_expected(images, here / "expected.bin")
             bits = self.graph.streams[self.graph.input].bits
             images.astype("<u1" if bits <= 8 else "<i4").tofile(here / "images.bin")
-            stall = [] if self.stall_seed is None else ["--stall", self.stall_seed]
+            stall: list[str | int] = [] if self.stall_seed is None else ["--stall", self.stall_seed]
             tools.run(
                 self.program,
                 *(here / "images.bin", len(images), here / "expected.bin", self.checked),
