@@ -64,6 +64,16 @@ module axis_fifo #(
         ready_q <= 1'b1;
       end
     end
+`ifdef FORMAL
+    // What the three registers say of each other; the stream rules follow by induction.
+    always_comb begin
+      if (aresetn) begin
+        assert (ready_q == !(valid_q && oldest_q == ADDR_BITS'(DEPTH - 1)));
+        assert (valid_q || oldest_q == '0);
+        assert (32'(oldest_q) < DEPTH);
+      end
+    end
+`endif
   end else begin : gen_block
     (* ram_style = "block" *) logic [WIDTH-1:0] words[DEPTH];
     logic [ADDR_BITS-1:0] write_q, read_q;
