@@ -48,7 +48,7 @@ lint: .tools/setup.done ## ruff, mypy, Verilator's lint of hw/rtl
 	.venv/bin/python -m pytest tests/hw/test_rtl_lint.py
 
 bench: .tools/setup.done ## measure what the binary unit and other foldings cost
-	@$(HANBIT) bench
+	@$(HANBIT) bench $(if $(filter command,$(origin PRESET)),--preset '$(PRESET)')
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile

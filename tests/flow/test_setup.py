@@ -230,6 +230,12 @@ def test_stage_targets_pass_their_options(target):
     assert expected in recipe.splitlines()[-1]
 
 
+def test_bench_has_a_preset_of_its_own():
+    assert make("-n", "bench").splitlines()[-1].strip() == ".venv/bin/hanbit bench"
+    recipe = make("-n", "bench", "PRESET=sfc-mnist").splitlines()[-1]
+    assert recipe == ".venv/bin/hanbit bench --preset 'sfc-mnist'"
+
+
 def test_demo_is_setup_and_the_report_of_the_default_preset():
     recipe = make("-n", "-W", "requirements.lock", "demo").splitlines()
     assert recipe[-2:] == [
