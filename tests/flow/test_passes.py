@@ -1,0 +1,173 @@
+"""Our own passes, one by one: the structure they leave, and the unchanged output.
+
+`SetPopcountWidth` is in `test_finn_adapter.py`, beside the pass of FINN that it stands for.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from networks import Builder, Network
+from onnx import TensorProto
+from qonnx.core.datatype import DataType
+from qonnx.core.modelwrapper import ModelWrapper
+from qonnx.transformation.infer_shapes import InferShapes
+
+from flow import foreign
+from flow.errors import UserError
+from flow.lower import lower
+from flow.onnx_run import run
+from flow.passes.enumerate_activations import _steps
+from flow.passes.flatten_input import FlattenInput
+from flow.passes.fold_shapes import FoldShapes
+from flow.passes.scale_out_activations import ScaleOutActivations
+from flow.passes.scale_out_weights import ScaleOutWeights
+from flow.passes.to_tensor import PrependToTensor
+from flow.passes.uniform_to_scalar import UniformToScalar
+
+
+def ops(model: ModelWrapper) -> list[str]:
+    return [n.op_type for n in model.graph.node]
+
+
+def output(model: ModelWrapper, values: np.ndarray) -> np.ndarray:
+    feeds = {model.graph.input[0].name: values}
+    return run(model, feeds, len(values))[model.graph.output[0].name]
+
+
+def wrapped(b: Builder, shape: tuple, tensor: str, output_shape: tuple, **options) -> ModelWrapper:
+    return ModelWrapper(b.model(shape, tensor, output_shape, **options)).transform(InferShapes())
+
+
+def normal(*shape: int) -> np.ndarray:
+    return np.random.default_rng(0).normal(size=shape).astype(np.float32)
+
+
+def test_prepend_to_tensor():
+    b = Builder()
+    before = wrapped(b, (1, 3), b.node("Neg", "image"), (1, 3))
+    after = before.transform(PrependToTensor()).transform(InferShapes())
+    assert ops(after) == ["Div", "Neg"]
+    assert after.get_tensor_datatype(after.graph.input[0].name) == DataType["UINT8"]
+    pixels = np.arange(256, dtype=np.float32).repeat(3).reshape(256, 3)
+    scaled = pixels / np.float32(255)
+    assert np.array_equal(output(after, pixels), output(before, scaled))
+
+
+def test_uniform_to_scalar():
+    b = Builder()
+    tensor = b.node("Mul", "image", b.constant([2, 2, 2]))
+    tensor = b.node("Add", tensor, b.constant([1, 2, 3]))
+    before = wrapped(b, (1, 3), b.node("Div", tensor, b.constant([[4, 4, 4]])), (1, 3))
+    after = before.transform(UniformToScalar())
+    assert [after.get_initializer(n.input[1]).shape for n in after.graph.node] == [(), (3,), ()]
+    assert np.array_equal(output(after, normal(5, 3)), output(before, normal(5, 3)))
+
+
+def test_fold_shapes():
+    b = Builder()
+    batch = b.node("Gather", b.node("Shape", "image"), b.constant(0, np.int64), axis=0)
+    batch = b.node("Unsqueeze", batch, b.constant([0], np.int64))
+    target = b.node("Concat", batch, b.constant([-1], np.int64), axis=0)
+    before = wrapped(b, (1, 2, 3), b.node("Reshape", "image", target), (1, 6))
+    after = before.transform(FoldShapes())
+    assert ops(after) == ["Reshape"]
+    assert list(after.get_initializer(after.graph.node[0].input[1])) == [1, -1]
+
+
+def test_flatten_input():
+    b = Builder()
+    tensor = b.node("Cast", "image", to=TensorProto.FLOAT)
+    tensor = b.node("Mul", tensor, b.constant(normal(2, 1, 1)))  # a scale a channel
+    tensor = b.node("Flatten", b.node("Identity", tensor), axis=1)
+    before = wrapped(b, (1, 2, 2, 3), b.node("Add", tensor, b.constant(1.0)), (1, 12))
+    after = before.transform(FlattenInput()).transform(InferShapes())
+    assert ops(after) == ["Mul", "Add"]
+    assert after.get_tensor_shape(after.graph.input[0].name) == [1, 12]
+    images = normal(5, 2, 2, 3)
+    assert np.array_equal(output(after, images.reshape(5, -1)), output(before, images))
+
+
+def test_flatten_input_refuses_other_shapes():
+    b = Builder()
+    tensor = b.node("Reshape", "image", b.constant([1, 3, 4], np.int64))
+    with pytest.raises(UserError, match=r"Reshape_0 .* makes \(1, 3, 4\)"):
+        wrapped(b, (1, 12), tensor, (1, 3, 4)).transform(FlattenInput())
+
+
+def test_flatten_input_refuses_a_batch_norm_of_channels():
+    b = Builder()
+    parameters = [b.constant(np.ones(2)) for _ in range(4)]
+    tensor = b.node("Flatten", b.node("BatchNormalization", "image", *parameters), axis=1)
+    with pytest.raises(UserError, match="BatchNormalization_0"):
+        wrapped(b, (1, 2, 2, 3), tensor, (1, 12)).transform(FlattenInput())
+
+
+def test_scale_out_activations():
+    b = Builder()
+    tensor = b.node("BipolarQuant", "image", b.constant([0.5]))
+    before = wrapped(b, (1, 3), b.node("BipolarQuant", tensor, b.constant([1.0])), (1, 3))
+    after = before.transform(ScaleOutActivations())
+    assert ops(after) == ["BipolarQuant", "Mul", "BipolarQuant"]
+    assert np.array_equal(output(after, normal(5, 3)), output(before, normal(5, 3)))
+
+
+@pytest.mark.parametrize("size", [0.25, [[0.5, 2, 0.25, 1]]])
+def test_scale_out_weights(size):
+    b = Builder()
+    weights = np.where(normal(3, 4) > 0, size, -np.asarray(size))
+    before = wrapped(b, (1, 3), b.node("MatMul", "image", b.constant(weights)), (1, 4))
+    after = before.transform(ScaleOutWeights())
+    assert ops(after) == ["MatMul", "Mul"]
+    name = after.graph.node[0].input[1]
+    assert after.get_tensor_datatype(name) == DataType["BIPOLAR"]
+    assert set(np.unique(after.get_initializer(name))) == {-1, 1}
+    assert np.allclose(output(after, normal(5, 3)), output(before, normal(5, 3)), atol=1e-6)
+
+
+def test_steps_of_a_table():
+    table = np.array([[0, 1, 0, 1], [0, 1, 0, 1], [1, 1, 0, 0]], np.uint8)
+    rising, steps = _steps(table, "fc0_act")
+    assert rising.tolist() == [True, True, True, False]
+    assert steps.tolist() == [2, 0, 3, 1]  # the last one read from the end
+
+
+def test_activation_that_changes_twice_is_refused():
+    with pytest.raises(UserError, match="fc0_act: channel 1 changes"):
+        _steps(np.array([[0, 0], [1, 1], [1, 0]], np.uint8), "fc0_act")
+
+
+def one_layer(scale: float, tail: float) -> Builder:
+    b = Builder()
+    tensor = b.node("Sub", b.node("Mul", "image", b.constant(scale)), b.constant(0.5 * scale))
+    tensor = b.node("BipolarQuant", tensor, b.constant([1.0]))
+    tensor = b.node("MatMul", tensor, b.constant(np.sign(normal(6, 4))))
+    b.node("Mul", tensor, b.constant(tail))
+    return b
+
+
+@pytest.mark.parametrize(
+    "scale, tail, words", [(-2.0, 1.0, "falls as pixels get brighter"), (2.0, 0.0, "do not rise")]
+)
+def test_what_thresholds_and_label_select_cannot_do(scale, tail, words, tmp_path):
+    b = one_layer(scale, tail)
+    path = tmp_path / "net.onnx"
+    path.write_bytes(b.model((1, 6), b.nodes[-1].output[0], (1, 4)).SerializeToString())
+    images = np.random.default_rng(0).integers(0, 256, (5, 6), dtype=np.uint8)
+    with pytest.raises(UserError, match=words):
+        lower(path, foreign.golden(path, images))
+
+
+def test_networks_of_these_tests_have_the_parts_they_name():
+    """The variants of `test_lower.py` are what they say: the nodes are there."""
+    kinds = {n.op_type for n in Network(batch="N", flatten="Shape", topk=True).build().graph.node}
+    assert {"Shape", "TopK", "BatchNormalization", "Gemm", "BipolarQuant"} <= kinds
+    kinds = {
+        n.op_type
+        for n in Network(
+            norm="Mul/Add", quantiser="Quant", gemm=False, weights="constant", tail="none"
+        )
+        .build()
+        .graph.node
+    }
+    assert kinds == {"Reshape", "Mul", "Sub", "Add", "Quant", "MatMul"}
