@@ -81,14 +81,14 @@ def _count(text: str) -> int:
 def run(options: argparse.Namespace) -> None:
     # Imported here: torch and FINN take seconds, and `--help` or a mistyped option needs neither.
     warnings.filterwarnings("ignore", message="fast_hadamard_transform")  # brevitas, on import
-    from flow import stages
+    from flow import bench, stages
 
     command: dict[str, Any] = vars(options)
     match command.pop("command"):
         case "compile":
             stages.compile_file(**command)
         case "bench":
-            stages.bench(**command)
+            bench.bench(**command)
         case stage:
             stages.run_preset(stage, **command)
 
