@@ -137,7 +137,8 @@ def synthesise_design(design: Design, board: Board, folder: Path) -> tuple[Netli
     files = [path.name for path in (*sources, *board.sources)]
     say("  synthesis")
     parameters = {"IN_BITS": design.in_bits, "OUT_BITS": design.out_bits, "BUILD": build_hash}
-    netlist = synthesise(files, board.top, parameters, folder, folder / "yosys.log")
+    log = folder / "yosys.log"
+    netlist = synthesise(files, board.top, parameters, folder, log, board.slow)
     return netlist, build_hash
 
 

@@ -278,6 +278,7 @@ BITSTREAM = Stage(
     (
         "flow/bitstream.py",
         "flow/synthesis.py",
+        "flow/fanout.py",
         "flow/netlist_check.py",
         "flow/place_route.py",
         "flow/placed.py",

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from flow import tools
+from flow import fanout, tools
 from flow.errors import UserError
 from flow.netlist_check import FLIP_FLOPS, Cells, check_border, check_primitives
 from flow.paths import ROOT
@@ -86,12 +86,18 @@ class Netlist:
 
 
 def synthesise(
-    files: list[str], top: str, parameters: dict[str, int], folder: Path, log: Path
+    files: list[str],
+    top: str,
+    parameters: dict[str, int],
+    folder: Path,
+    log: Path,
+    slow: Sequence[str] = (),
 ) -> Netlist:
     """Map `top` and check what came out; the netlist is `netlist.json` in `folder`.
 
     files: relative to `folder`, in which Yosys runs, so that names in the netlist are the same
-    wherever the folder lies. parameters: of the top module.
+    wherever the folder lies. parameters: of the top module. slow: nets that are timed apart, whose
+    drivers are not copied.
     """
     script = folder / "synthesis.ys"
     given = " ".join(f"-chparam {key} {value}" for key, value in parameters.items())
@@ -114,7 +120,11 @@ def synthesise(
     except tools.ToolError as error:
         line = next((x for x in error.tail.splitlines() if "ERROR" in x), error.tail[-200:])
         raise UserError(f"synthesis failed: {line.strip()} (all of it: {log})") from error
-    netlist = read_netlist(folder / "netlist.json", top)
+    path = folder / "netlist.json"
+    body = json.loads(path.read_text())
+    fanout.split(body["modules"][top], slow)
+    path.write_text(json.dumps(body))
+    netlist = read_netlist(path, top)
     check_primitives(netlist.cells)
     check_border(netlist.cells)
     return netlist

@@ -1,0 +1,97 @@
+"""Copies of busy drivers: no load above the limit, the same function at every pin."""
+
+import copy
+import random
+
+import pytest
+
+from flow import fanout
+
+
+def cell(kind, inputs, output, port="O", **parameters):
+    connections = inputs | {port: [output]}
+    directions = dict.fromkeys(inputs, "input") | {port: "output"}
+    return {
+        "type": kind,
+        "parameters": parameters,
+        "connections": {k: v if isinstance(v, list) else [v] for k, v in connections.items()},
+        "port_directions": directions,
+    }
+
+
+def design(seed, leaves):
+    """A register that enables and addresses many LUTs and flip-flops; one net to be kept."""
+    draw = random.Random(seed)
+    cells = {
+        "in": cell("FDRE", {"C": 2, "CE": "1", "R": "0", "D": 3}, 4, "Q"),
+        "enable": cell("LUT2", {"I0": 4, "I1": 5}, 6, INIT="1000"),
+        "reset": cell("FDRE", {"C": 2, "CE": "1", "R": "0", "D": 3}, 7, "Q"),
+    }
+    names = {"core.a.enable": [6], "core.reset": [7]}
+    for i in range(leaves):
+        out, kind = 100 + i, draw.choice(["LUT", "FF"])
+        if kind == "LUT":
+            cells[f"lut{i}"] = cell("LUT2", {"I0": 4, "I1": 6}, out, INIT="0110")
+        else:
+            cells[f"ff{i}"] = cell("FDRE", {"C": 2, "CE": 6, "R": 7, "D": 4}, out, "Q")
+        names[f"core.a.leaf[{i}]"] = [out]
+    nets = {name: {"hide_name": 0, "bits": bits} for name, bits in names.items()}
+    return {"cells": cells, "netnames": nets}
+
+
+def function(module, bit, depth=4):
+    """What drives a net, written out over `depth` cells, whatever the cells are called."""
+    for item in module["cells"].values():
+        for port, bits in item["connections"].items():
+            if item["port_directions"][port] == "output" and bit in bits:
+                if not depth:
+                    return item["type"]
+                inputs = {
+                    p: [function(module, b, depth - 1) for b in bs]
+                    for p, bs in item["connections"].items()
+                    if item["port_directions"][p] == "input"
+                }
+                return (item["type"], sorted(item["parameters"].items()), sorted(inputs.items()))
+    return bit
+
+
+@pytest.mark.parametrize("leaves", [3, 50, 400])
+def test_loads_are_limited_and_every_pin_keeps_its_function(leaves):
+    module = design(1, leaves)
+    before = copy.deepcopy(module)
+    added = fanout.split(module, keep=["core.reset"], limit=16)
+    assert added == len(module["cells"]) - len(before["cells"])
+    sinks, drivers = fanout._sinks(module), fanout._drivers(module)
+    for bit in drivers:
+        if bit != 7:
+            assert sum(s.load for s in sinks.get(bit, [])) <= 16 + 1
+    for name, item in before["cells"].items():
+        for port, bits in item["connections"].items():
+            for index, bit in enumerate(bits):
+                now = module["cells"][name]["connections"][port][index]
+                if item["port_directions"][port] == "input":
+                    assert function(before, bit) == function(module, now)
+                else:
+                    assert now == bit
+
+
+def test_a_kept_net_is_left_alone():
+    module = design(2, 300)
+    fanout.split(module, keep=["core.reset"], limit=8)
+    assert [n for n in module["cells"] if n.startswith("reset")] == ["reset"]
+    loads = fanout._sinks(module)[7]
+    assert {s.port for s in loads} == {"R"}
+
+
+def test_copies_carry_a_name_of_their_layer():
+    module = design(3, 100)
+    fanout.split(module, limit=16)
+    copied = [n for n in module["netnames"] if "_copy" in n]
+    assert copied and all(n.startswith(("core.a.", "core.reset")) for n in copied)
+
+
+def test_small_designs_stay_as_they_are():
+    module = design(4, 5)
+    before = copy.deepcopy(module)
+    assert fanout.split(module) == 0
+    assert module == before
