@@ -230,7 +230,14 @@ IMPORT = Stage(
     "02-import",
     _import,
     lambda work: [work.file.digests(), work.seed, LOWERING_IMAGES],
-    ("flow/foreign.py", "flow/chain.py", "flow/importer.py", "flow/golden.py"),
+    (
+        "flow/foreign.py",
+        "flow/chain.py",
+        "flow/importer.py",
+        "flow/golden.py",
+        "flow/onnx_run.py",
+        "flow/passes/*.py",
+    ),
 )
 LOWER = Stage(
     "lower",
@@ -243,6 +250,7 @@ LOWER = Stage(
         "flow/passes/*.py",
         "flow/chain.py",
         "flow/check.py",
+        "flow/golden.py",
         "flow/foreign.py",
         "flow/onnx_run.py",
         "flow/graph.py",
