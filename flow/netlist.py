@@ -11,11 +11,12 @@ Module `netlist` has a port for each group of processing-system pins, named `ps7
 processing system that this design does not use must be tied to 0 and have no port.
 
 Covered: LUT6 and its two halves, flip-flops (rising or falling edge, set or reset, synchronous or
-not), carry chains, F7 and F8 multiplexers, block RAM as ROM in all widths from 1 to 72, BUFG, BUFH,
-the processing system, output pads. Refused by name, because nextpnr or the database is known to
-get them wrong or because no design here uses them: LUT RAM, shift registers, latches, DSP, writes
-to block RAM, its output registers and cascades of data, input pads, and any other feature that
-sets something this file does not understand.
+not), carry chains, F7 and F8 multiplexers, block RAM of all widths from 1 to 72 with one port that
+writes whole words or none, BUFG, BUFH, the processing system, output pads. Refused by name, because
+nextpnr or the database is known to get them wrong or because no design here uses them: LUT RAM,
+shift registers, latches, DSP, block RAM with an output register, with byte enables, with cascaded
+data or with a port that writes and reads, input pads, and any other feature that sets a bit.
+Also refused: a clock or cascade switch whose enabling feature is not set.
 """
 
 import csv
