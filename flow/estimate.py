@@ -12,11 +12,13 @@ from dataclasses import dataclass
 from functools import cache
 from math import ceil, log2
 
+from flow import packing
 from flow.glue import Fifo, Width, glue
 from flow.graph import Graph, LabelSelect, Layer, MatrixVector, Threshold
 
 LUTS_A_BLOCK_RAM = 380  # the XC7Z020 has 53 200 LUTs and 140 block RAMs of 36 kbit
 SPAN = 3  # levels of LUTs between registers in popcount.sv
+UNMAPPED_ROM = 4.2  # LUTs for 64 words of a bit where Yosys maps a ROM by itself
 MAPPED_ROM_DEPTH = 256  # up to here hw/yosys/rom_lut.v needs one LUT6 for 64 words of a bit
 
 
@@ -122,11 +124,11 @@ def layer_area(layer: Layer, in_bits: int, signed: bool, out_bits: int) -> Area:
     if isinstance(layer, MatrixVector):
         return _matrix_vector_area(layer, out_bits)
     if isinstance(layer, Threshold):
-        return _threshold_area(layer, in_bits, out_bits)
+        return _threshold_area(layer, in_bits, signed, out_bits)
     if isinstance(layer, LabelSelect):
         nodes = layer.PE - 1
         counter = 2 if layer.classes > layer.PE else 0
-        luts = nodes * (in_bits * 1.5 + out_bits) + in_bits + 2 * out_bits + counter
+        luts = nodes * (in_bits * 1.5 + out_bits) + in_bits + out_bits + counter
         return Area(luts, nodes * (in_bits + out_bits) + in_bits + 2 * out_bits + 2)
     raise TypeError(f"no area known for a layer of kind {layer.kind}")
 
@@ -136,9 +138,9 @@ def _matrix_vector_area(layer: MatrixVector, out_bits: int) -> Area:
     tree, latency = _compressor_tree(layer.SIMD)
     area = Area(lut=layer.PE * tree.lut, ff=layer.PE * tree.ff + 3 * latency)
     steps = ceil(log2(NF * SF)) if NF * SF > 1 else 0
-    control = Area(lut=2.0 * steps + 6, ff=steps + 8)
+    control = Area(lut=steps + 1, ff=steps + 5)
     if SF > 1:
-        control += Area(lut=6 + 1.5 * ceil(log2(SF)), ff=ceil(log2(SF)) + 4)
+        control += Area(ff=ceil(log2(SF)) + 1)
         area += Area(lut=layer.PE * out_bits, ff=layer.PE * out_bits)
     hold = Area(lut=layer.SIMD, ff=SF * layer.SIMD) if SF > 1 and NF > 1 else Area(ff=layer.SIMD)
     return area + control + hold + rom_area(layer)
@@ -156,7 +158,7 @@ def rom_area(layer: MatrixVector) -> Area:
 
 def _lut_rom(width: int, depth: int) -> float:
     """LUTs of a ROM: one for 64 words of a bit, up to 256; beyond that multiplexers of Yosys."""
-    return width * (ceil(depth / 64) if depth <= MAPPED_ROM_DEPTH else depth / 64 * 3.4)
+    return width * (ceil(depth / 64) if depth <= MAPPED_ROM_DEPTH else depth / 64 * UNMAPPED_ROM)
 
 
 def _block_rams(width: int, depth: int) -> float:
@@ -173,18 +175,30 @@ def uses_block_ram(layer: MatrixVector) -> bool:
     return layer.ram_style == "block"
 
 
-def _threshold_area(layer: Threshold, in_bits: int, out_bits: int) -> Area:
+def _threshold_area(layer: Threshold, in_bits: int, signed: bool, out_bits: int) -> Area:
     folds = layer.channels // layer.PE
-    uniform = bool((layer.thresholds == layer.thresholds[0]).all())
+    area = Area(lut=layer.PE * out_bits + 3, ff=2 * layer.PE * out_bits + 2)
+    if (layer.thresholds == layer.thresholds[0]).all():
+        return area + Area(
+            lut=sum(_constant_compare(t, in_bits) for t in layer.thresholds[0]) * layer.PE
+        )
     compares = layer.PE * layer.levels
-    registers = Area(lut=2 * layer.PE * out_bits + 3, ff=2 * layer.PE * out_bits + 2)
-    if uniform or folds == 1:
-        comparing = 0.0 if uniform and in_bits >= 8 else compares * in_bits * 0.4
-        return registers + Area(lut=comparing)
-    memory = layer.PE * layer.levels * (in_bits + 1)
+    if folds == 1:
+        return area + Area(lut=layer.PE * out_bits + compares * in_bits * 0.45)
+    words = packing.threshold_words(layer.thresholds, layer.PE, in_bits, signed)
+    memory = int((words.min(axis=0) != words.max(axis=0)).sum())
     counter = ceil(log2(folds))
-    area = Area(lut=compares * (in_bits + 1) * 0.75, ff=memory + counter + 1)
-    return registers + area + Area(lut=memory * ceil(folds / 64) + 1.5 * counter + 2)
+    memory_luts = memory * (
+        ceil(folds / 64) if folds <= MAPPED_ROM_DEPTH else folds / 64 * UNMAPPED_ROM
+    )
+    return area + Area(compares * in_bits * 0.6 + memory_luts + counter, memory + counter + 1)
+
+
+def _constant_compare(threshold: int, in_bits: int) -> float:
+    """LUTs of `element >= threshold`, beside the one that the output register has anyway."""
+    magnitude = abs(int(threshold))
+    bits = in_bits - ((magnitude & -magnitude).bit_length() - 1) if magnitude else 0
+    return 0.0 if bits <= 1 else 1.0 if bits <= 4 else bits * 0.45
 
 
 def glue_area(part: Width | Fifo, bits: int) -> Area:
@@ -193,18 +207,27 @@ def glue_area(part: Width | Fifo, bits: int) -> Area:
         wide, narrow = max(part.before, part.after) * bits, min(part.before, part.after) * bits
         ratio = wide // narrow
         counter = ceil(log2(ratio))
-        muxes = narrow * ceil(ratio / 3) if part.before > part.after else 0
-        return Area(lut=counter + 3 + muxes, ff=wide + counter + 1)
-    width = part.parallel * bits
+        mux = 0 if part.after > part.before else 1 if ratio <= 4 else ceil(0.43 * ratio)
+        return Area(lut=counter + 2 + narrow * mux, ff=wide + counter + 1)
     if fifo_uses_block_ram(part, bits):
-        return Area(lut=4 * log2(part.depth) + 8, bram36=_block_rams(width, part.depth))
-    luts = width * ceil(part.depth / 4) + 2 * ceil(log2(part.depth)) + 4
-    return Area(lut=luts, ff=part.depth * width + ceil(log2(part.depth)) + 2)
+        return _block_fifo(part, bits)
+    return _register_fifo(part, bits)
 
 
 def fifo_uses_block_ram(fifo: Fifo, bits: int) -> bool:
-    """Whether a FIFO of elements of `bits` is large enough for a block RAM."""
-    return fifo.depth >= 64 and fifo.depth * fifo.parallel * bits >= 4096
+    """Whether a FIFO of elements of `bits` is cheaper in block RAM."""
+    return _register_fifo(fifo, bits).cost > _block_fifo(fifo, bits).cost
+
+
+def _register_fifo(fifo: Fifo, bits: int) -> Area:
+    width, address = fifo.parallel * bits, ceil(log2(fifo.depth))
+    mux = 1 if fifo.depth <= 4 else ceil(fifo.depth / 2)
+    return Area(width * mux + 2 * address + 2, fifo.depth * width + address + 2)
+
+
+def _block_fifo(fifo: Fifo, bits: int) -> Area:
+    address = ceil(log2(fifo.depth))
+    return Area(3 * address + 4, 2 * address + 6, _block_rams(fifo.parallel * bits, fifo.depth))
 
 
 @cache
@@ -213,20 +236,21 @@ def _compressor_tree(lanes: int) -> tuple[Area, int]:
     columns = lanes.bit_length()
     groups = ceil(lanes / 3)
     heights = [groups, groups - (lanes % 3 == 1), *[0] * columns][:columns]
-    luts, registers, latency, level = sum(heights), 0, 0, 1
+    luts, registers, latency, level = float(sum(heights)), 0, 0, 1
     while True:
         if level == SPAN or (max(heights) <= 2 and level + 2 > SPAN):
             registers, latency, level = registers + sum(heights), latency + 1, 0
         elif max(heights) <= 2:
-            adder = columns - heights.index(2) if 2 in heights else 0
+            adder = columns - heights.index(2) - 1 if 2 in heights else 0
             return Area(luts + adder, registers + columns), latency + 1
         else:
-            after = [0] * (columns + 2)
+            after, threes, last = [0] * (columns + 2), 0, max(heights) == 3
             for c, height in enumerate(heights):
                 sixes = (height + 1) // 6
-                threes = int(height > 6 * sixes + 2)
+                # In the last level a column of two that gets a carry is compressed too.
+                threes = int(height > 6 * sixes + 2 or (last and height == 2 and threes == 1))
                 passed = max(0, height - 6 * sixes - 3 * threes)
                 for up, made in enumerate((sixes + threes + passed, sixes + threes, sixes)):
                     after[c + up] += made
-                luts += sixes * min(3, columns - c) + threes * min(2, columns - c)
+                luts += sixes * min(3, columns - c) + threes * 0.75 * min(2, columns - c)
             heights, level = after[:columns], level + 1

@@ -71,7 +71,8 @@ def fold(
     for layer in graph:
         kept: list[_Way] = []
         for choice in choices[layer.name]:
-            after = [w for way in ways if (w := _extend(graph, way, choice, limit))]
+            cost = _cost(graph, choice)
+            after = [w for way in ways if (w := _extend(graph, way, choice, cost, limit))]
             kept += _best(after)
         if not kept:
             raise UserError(
@@ -173,10 +174,15 @@ def _choices(graph: Graph, layer: Layer, target: int, fixed: dict[str, Any]) -> 
     return fast
 
 
-def _extend(graph: Graph, way: _Way, layer: Layer, target: int) -> _Way | None:
+def _cost(graph: Graph, layer: Layer) -> float:
+    source, target = graph.streams[layer.source], graph.streams[layer.target]
+    return layer_area(layer, source.bits, source.type.signed(), target.bits).cost
+
+
+def _extend(graph: Graph, way: _Way, layer: Layer, cost: float, target: int) -> _Way | None:
     """The way with one more layer, or None where a converter would be slower than the target."""
-    source, target_stream = graph.streams[layer.source], graph.streams[layer.target]
-    span, cost = way.span, way.cost
+    source = graph.streams[layer.source]
+    span, cost = way.span, way.cost + cost
     parallel = way.layers[-1].out_parallel if way.layers else layer.in_parallel
     if not way.layers:
         span = Span(0, source.size // parallel - 1)
@@ -185,7 +191,6 @@ def _extend(graph: Graph, way: _Way, layer: Layer, target: int) -> _Way | None:
             return None
         cost += glue_area(part, source.bits).cost
         span = after_glue(part, span, source.size)
-    cost += layer_area(layer, source.bits, source.type.signed(), target_stream.bits).cost
     return _Way(cost, after_layer(layer, span, source.pixels), (*way.layers, layer))
 
 
