@@ -307,7 +307,17 @@ PROVE = Stage(
     "07-prove",
     _prove,
     lambda work: REPLAYED_IMAGES,
-    ("flow/prove.py", "flow/bram.py", "flow/netlist*.py", "flow/routing.py", "hw/sim/**/*.sv"),
+    (
+        "flow/prove.py",
+        "flow/bram.py",
+        "flow/netlist*.py",
+        "flow/routing.py",
+        "flow/features.py",
+        "flow/fasm.py",
+        "flow/decode.py",
+        "flow/xray.py",
+        "hw/sim/**/*.sv",
+    ),
 )
 
 
