@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -30,7 +29,7 @@ ROWS = 64
 RTL = ROOT / "hw" / "rtl"
 SOURCES = ("compress", "lut6", "mvu_bin", "popcount", "rom")
 
-# LUTs of a layer in FINN's HLS cost model, and of a dot-product unit of BISMO (Umuroglu et al. 2019).
+# LUTs of a layer in FINN's HLS cost model, of a dot-product unit of BISMO (Umuroglu et al. 2019).
 MODELS = {
     "finn": ("FINN, 6.6 D + 300", lambda lanes: 6.6 * lanes + 300),
     "bismo": ("BISMO, 1.17 D + 44", lambda lanes: 1.17 * lanes + 44),
@@ -141,7 +140,7 @@ def main() -> None:
     ):
         partial = path.with_name(path.name + ".partial")
         partial.write_text(body)
-        os.replace(partial, path)
+        partial.replace(path)
     print(text, end="")
 
 

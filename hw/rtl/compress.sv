@@ -40,16 +40,23 @@ module compress #(
     highest = 0;
     for (int unsigned i = 0; i < COLS; i++) if (height(i) > highest) highest = height(i);
   endfunction
+  localparam int unsigned HIGHEST = highest();
 
-  // Compressors of column c: 6:3 ones (the last may have five inputs), then at most one 3:2.
+  // Compressors of column c: 6:3 ones (the last may have five inputs), then at most one 3:2. In the
+  // last level a column of two that gets a carry is compressed too (2:2), so that no carry ripples
+  // on through further levels.
   function automatic int unsigned sixes(input int unsigned c);
     sixes = (height(c) + 1) / 6;
   endfunction
   function automatic int unsigned threes(input int unsigned c);
-    threes = height(c) > 6 * sixes(c) + 2 ? 1 : 0;
+    threes = 0;
+    for (int unsigned i = 0; i <= c; i++) begin
+      threes = height(i) > 6 * sixes(i) + 2 || (HIGHEST == 3 && height(i) == 2 && threes == 1) ? 1 : 0;
+    end
   endfunction
   function automatic int unsigned passed(input int unsigned c);
-    passed = height(c) > 6 * sixes(c) ? height(c) - 6 * sixes(c) - 3 * threes(c) : 0;
+    passed = 6 * sixes(c) + 3 * threes(c);
+    passed = height(c) > passed ? height(c) - passed : 0;
   endfunction
 
   // Next level: sums of the column, carries of the column below, passed bits, fours of two below.
@@ -77,7 +84,7 @@ module compress #(
     $error("compress: BITS is not the sum of HEIGHTS");
   end
 
-  if (LEVEL == SPAN || (highest() <= 2 && LEVEL + 2 > SPAN)) begin : gen_register
+  if (LEVEL == SPAN || (HIGHEST <= 2 && LEVEL + 2 > SPAN)) begin : gen_register
     logic [BITS-1:0] bits_q;
     logic [TAG_BITS-1:0] tag_q;
     always_ff @(posedge aclk) begin
@@ -101,7 +108,7 @@ module compress #(
       .m_count,
       .m_tag
     );
-  end else if (highest() <= 2) begin : gen_adder
+  end else if (HIGHEST <= 2) begin : gen_adder
     logic [COLS-1:0] row0, row1, count_q;
     for (genvar c = 0; c < COLS; c++) begin : gen_column
       if (height(c) > 0) begin : gen_row0
@@ -167,9 +174,13 @@ module compress #(
       end
       if (THREES == 1) begin : gen_three
         logic [2:0] x;
-        assign x = bits[FROM+6*SIXES+:3];
+        if (H == 2) begin : gen_two_inputs
+          assign x = {1'b0, bits[FROM+:2]};
+        end else begin : gen_three_inputs
+          assign x = bits[FROM+6*SIXES+:3];
+        end
         assign next[TO0+SIXES] = ^x;
-        if (c + 1 < COLS) begin : gen_two
+        if (c + 1 < COLS) begin : gen_carry
           assign next[TO1+SIXES] = (x[0] & x[1]) | (x[0] & x[2]) | (x[1] & x[2]);
         end
       end

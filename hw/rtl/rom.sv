@@ -2,10 +2,11 @@
 //
 //   data (after the edge) = word at addr (before the edge), where enable is high; else unchanged.
 //
-// Latency: one cycle. BLOCK = 0: words in LUTs, output in flip-flops. BLOCK = 1: block RAM, whose
-// read latch is the output (its optional output register stays unused); deep memories are split into
-// banks of 2048 words, so that a block RAM is never narrower than 18 bits: the open tools were not
-// shown right at other widths.
+// Latency: one cycle; a single word is a constant. BLOCK = 0: words in LUTs, output in flip-flops.
+// BLOCK = 1: block RAM, whose read latch is the output; its optional output register stays unused,
+// since the open tools never configure that register's clock. With WIDTH >= 10 and DEPTH <= 1024 Yosys
+// takes blocks 18, 36 or 72 bits wide; deeper or narrower it may take one of 9 bits or fewer, which
+// flow/netlist_check.py refuses.
 // File: $readmemh, one word a line; see hw/README.md.
 // Legal: WIDTH >= 1, DEPTH >= 1, BLOCK 0 or 1.
 

@@ -12,10 +12,11 @@ from pathlib import Path
 
 import cases
 import numpy as np
-from benches import RTL, run, wrappers
+import pytest
+from benches import RTL, run, wrappers, write_mem
 
 from flow import tools
-from flow.synthesis import OPTIONS
+from flow.synthesis import OPTIONS, synthesise
 
 
 def test_mapped_netlist_equals_numpy(tmp_path: Path) -> None:
@@ -51,3 +52,14 @@ def test_mapped_netlist_equals_numpy(tmp_path: Path) -> None:
     for case in chosen:
         assert results[case.name].errors == 0, f"{case.name}: {results[case.name].first_error}"
     assert results["wrong-lut"].first_error.startswith("wrong_word")
+
+
+@pytest.mark.parametrize(("block", "lut", "ff", "bram36"), [(0, 40, 40, 0), (1, 0, 0, 1)])
+def test_rom_lies_where_it_should(block: int, lut: int, ff: int, bram36: float, tmp_path) -> None:
+    """`synthesise` also refuses output registers and widths of block RAM that are not proven."""
+    rng = np.random.default_rng(1)
+    write_mem(tmp_path / "rom.mem", 40, [int(rng.integers(1 << 40)) for _ in range(64)])
+    (tmp_path / "rom.sv").write_bytes((RTL / "rom.sv").read_bytes())
+    parameters = {"WIDTH": 40, "DEPTH": 64, "BLOCK": block}
+    area = synthesise(["rom.sv"], "rom", parameters, tmp_path, tmp_path / "log").area
+    assert area == {"lut": lut, "ff": ff, "bram36": bram36, "dsp": 0}
