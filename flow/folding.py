@@ -8,6 +8,7 @@ latency is cheap. `sweep` shows what other targets would cost.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -27,6 +28,7 @@ from flow.graph import Graph, LabelSelect, Layer, MatrixVector, Threshold, divis
 LUTS_A_CYCLE = 6.0  # what one cycle of latency less may cost
 WAYS = 8  # kept for each folding of a layer
 INPUT_BITS = 128  # widest input beat that is chosen without being asked for
+TARGETS = (16, 32, 49, 56, 64, 96, 128, 256, 512, 1024, 2048, 4096)  # of a sweep
 LUT_LIMIT = 17_000  # a design of this size routes reliably with the open tools
 
 
@@ -84,15 +86,21 @@ def fold(
     return replace(graph, layers=best.layers).check()
 
 
-def sweep(graph: Graph, targets: list[int], **options: Any) -> list[tuple[int, Graph, Estimate]]:
-    """Fold for several targets; (target, folded graph, its estimate) for those that can be met."""
-    rows = []
-    for target in targets:
+def sweep(
+    graph: Graph, targets: Sequence[int] = TARGETS, **options: Any
+) -> list[tuple[int, Graph, Estimate]]:
+    """Fold for several targets; (target, folded graph, its estimate) for those that can be met.
+
+    Targets that lead to the same folding are one row, with the smallest of them.
+    """
+    rows: list[tuple[int, Graph, Estimate]] = []
+    for target in sorted(targets):
         try:
             folded = fold(graph, target, **options)
         except UserError:
             continue
-        rows.append((target, folded, estimate(folded)))
+        if not rows or folded.folding != rows[-1][1].folding:
+            rows.append((target, folded, estimate(folded)))
     return rows
 
 

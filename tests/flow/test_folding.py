@@ -126,7 +126,7 @@ def test_a_sweep_trades_area_for_time():
     graph = mlp(5, sizes=(64, 32, 32, 10))
     rows = sweep(graph, [1, 16, 64, 256])
     costs = [found.area.cost for _, _, found in rows]
-    assert [target for target, _, _ in rows] == [16, 64, 256]  # 8 cycles bring the image in
+    assert [target for target, _, _ in rows] == [16, 64]  # 1 is too fast, 256 changes nothing
     assert costs == sorted(costs, reverse=True)
     table = sweep_table(rows).splitlines()
     assert len(table) == 2 + len(rows)

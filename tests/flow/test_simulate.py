@@ -11,6 +11,7 @@ from graphs import images, levels, mlp, randomly_folded
 from flow import reference
 from flow.codegen import Design, generate
 from flow.errors import MismatchError, UserError
+from flow.estimate import estimate
 from flow.graph import Graph
 from flow.simulate import simulate
 from flow.verilate import compile_simulator
@@ -63,6 +64,9 @@ def test_rtl_equals_the_reference_with_and_without_stalls(name, tmp_path):
         assert stalled.report() == {"stalled_images": 60, "stalled_mismatches": 0}
     for layer in free.layers:
         assert layer["cycles"] == layer["expected"], layer
+    predicted = estimate(here.graph)
+    assert free.interval_cycles == predicted.interval
+    assert abs(free.latency_cycles - predicted.latency) <= 2
 
 
 # --- one network, broken in many ways ------------------------------------------------------------
