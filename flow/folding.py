@@ -25,7 +25,7 @@ from flow.estimate import (
 from flow.glue import Width, glue
 from flow.graph import Graph, LabelSelect, Layer, MatrixVector, Threshold, divisors
 
-LUTS_A_CYCLE = 6.0  # what one cycle of latency less may cost
+LUTS_A_TARGET = 400.0  # what a latency shorter by `target_cycles` may cost
 WAYS = 8  # kept for each folding of a layer
 INPUT_BITS = 128  # widest input beat that is chosen without being asked for
 TARGETS = (16, 32, 49, 56, 64, 96, 128, 256, 512, 1024, 2048, 4096)  # of a sweep
@@ -40,9 +40,9 @@ class _Way:
     span: Span
     layers: tuple[Layer, ...]
 
-    @property
-    def price(self) -> float:
-        return self.cost + LUTS_A_CYCLE * self.span.last
+    def price(self, target: int) -> float:
+        """What to choose by: the area, and the latency at a rate that falls with the target."""
+        return self.cost + LUTS_A_TARGET / target * self.span.last
 
 
 def fold(
@@ -75,14 +75,14 @@ def fold(
         for choice in choices[layer.name]:
             cost = _cost(graph, choice)
             after = [w for way in ways if (w := _extend(graph, way, choice, cost, limit))]
-            kept += _best(after)
+            kept += sorted(after, key=lambda way: way.price(target_cycles))[:WAYS]
         if not kept:
             raise UserError(
                 f"layer {layer.name}: no folding fits its neighbours within {target_cycles} "
                 "cycles; ask for more cycles or fewer overrides"
             )
         ways = kept
-    best = min(ways, key=lambda way: way.price)
+    best = min(ways, key=lambda way: way.price(target_cycles))
     return replace(graph, layers=best.layers).check()
 
 
@@ -200,8 +200,3 @@ def _extend(graph: Graph, way: _Way, layer: Layer, cost: float, target: int) -> 
         cost += glue_area(part, source.bits).cost
         span = after_glue(part, span, source.size)
     return _Way(cost, after_layer(layer, span, source.pixels), (*way.layers, layer))
-
-
-def _best(ways: list[_Way]) -> list[_Way]:
-    """The few cheapest ways to one folding of a layer."""
-    return sorted(ways, key=lambda way: way.price)[:WAYS]
