@@ -19,17 +19,17 @@ from typing import Any, NamedTuple
 
 from flow.netlist_check import FLIP_FLOPS
 
-LIMIT = 32  # loads a driver
+LIMIT = 16  # loads a driver
 ROUNDS = 12  # copies load the drivers in front of them, which may then need copies too
 COPIED = FLIP_FLOPS | {"INV"} | {f"LUT{n}" for n in range(1, 7)}
-# Up to eight flip-flops of a slice share these pins; half that many are reckoned with.
-SHARED_PINS = {"CE": 0.25, "R": 0.25, "S": 0.25, "CLR": 0.25, "PRE": 0.25}
+# Up to eight flip-flops of a slice share these pins; two are reckoned with.
+SHARED_PINS = {"CE": 0.5, "R": 0.5, "S": 0.5, "CLR": 0.5, "PRE": 0.5}
 
 
 class Sink(NamedTuple):
     cell: str
     port: str
-    index: int
+    bit: int
     load: float
 
 
@@ -129,7 +129,7 @@ def _copy(module: dict[str, Any], driver: str, bit: int, shares: list[list[Sink]
         if known:  # so that the copy is still told as part of its layer
             nets[f"{known[0]}_{known[1]}_copy{serial}"] = {"hide_name": 0, "bits": [fresh]}
         for sink in sinks:
-            cells[sink.cell]["connections"][sink.port][sink.index] = fresh
+            cells[sink.cell]["connections"][sink.port][sink.bit] = fresh
     return len(shares) - 1
 
 

@@ -99,12 +99,14 @@ def pipeline(work: Work) -> Pipeline:
 
 
 def _train(work: Work, folder: Path) -> dict[str, Any]:
+    assert work.preset
     result = train.train(work.preset, work.seed, folder, resume=True)
     keys = ("epochs", "best_epoch", "seconds", "device")
     return {"training": {k: result[k] for k in keys} | {"accuracy": result["accuracy"]}}
 
 
 def _export(work: Work, folder: Path) -> dict[str, Any]:
+    assert work.preset
     student = train.load_student(work.root / TRAIN.folder, work.preset)
     test = data.load(work.preset.data.name, work.seed).test
     export.export(student, test.images.shape[1:], folder / "model.onnx")
@@ -115,6 +117,7 @@ def _export(work: Work, folder: Path) -> dict[str, Any]:
 
 
 def _import(work: Work, folder: Path) -> dict[str, Any]:
+    assert work.file
     model, given = folder / "model.onnx", work.file
     shape = foreign.load(given.model, model)
     if given.images:
@@ -126,7 +129,7 @@ def _import(work: Work, folder: Path) -> dict[str, Any]:
     if given.labels:
         arrays["labels"] = importer.read_labels(given.labels, len(images))
     foreign.golden(model, images[:LOWERING_IMAGES]).save(folder / "golden.npz")
-    np.savez_compressed(folder / "images.npz", **arrays)
+    np.savez_compressed(folder / "images.npz", allow_pickle=False, **arrays)
     return {}
 
 
