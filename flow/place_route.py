@@ -1,10 +1,10 @@
 """Place and route by nextpnr: several seeds, a time limit for each, and the one that is kept.
 
 nextpnr's router sometimes never ends for one seed and ends in minutes for the next, so seeds are
-tried in rounds of two at a time, each under the time limit. Of a round, the run that is kept is
-the first seed, in the order given, that meets the clock even with the guard (see flow/timing.py);
-else the one of the round that is fastest with the guard, if it meets the clock without it. Only if
-no seed of a round does, the next round starts. Runs that are no longer needed are stopped. The
+tried in rounds of two at a time, each under the time limit. The run that is kept is the first seed,
+in the order given, that meets the clock even with the guard (see flow/timing.py); only if no seed
+of a round does, the next round starts. If none does at all, the one that is fastest with the guard
+is kept, of those that meet the clock without it. Runs that are no longer needed are stopped. The
 choice depends on the seeds alone, not on which run ends first, unless one hits the time limit.
 """
 
@@ -76,10 +76,9 @@ def place_and_route(
     run = run or run_seed
     limit = limit or time_limit(len(netlist.cells))
     failures: list[str] = []
-    slow: list[Routed] = []
+    ended: list[Routed] = []
     for start in range(0, len(seeds), ROUND):
         chosen = seeds[start : start + ROUND]
-        done: list[Routed] = []
         cancel = {seed: Event() for seed in chosen}
         with ThreadPoolExecutor(ROUND) as pool:
             runs: list[tuple[int, Future[Routed]]] = [
@@ -94,25 +93,24 @@ def place_and_route(
                     routed = _result(seed, future, failures)
                     if routed is None:
                         continue
-                    done.append(routed)
+                    ended.append(routed)
                     if routed.meets_guarded(clock_mhz):
                         say(f"  seed {seed} is kept")
                         return routed
             finally:
                 for event in cancel.values():
                     event.set()
-        meeting = [routed for routed in done if routed.meets(clock_mhz)]
-        if meeting:
-            best = max(meeting, key=lambda r: r.guarded.fmax_mhz)
-            say(f"  seed {best.seed} is kept: no seed meets the clock with the guard")
-            return best
-        slow += done
-    if not slow:
+    if not ended:
         raise UserError(
             f"place and route: none of the seeds {list(seeds)} ended: {'; '.join(failures)}; "
             "give other seeds or more time"
         )
-    best = max(slow, key=lambda r: r.fmax_mhz)
+    meeting = [routed for routed in ended if routed.meets(clock_mhz)]
+    if meeting:
+        best = max(meeting, key=lambda r: r.guarded.fmax_mhz)
+        say(f"  seed {best.seed} is kept: no seed meets the clock with the guard")
+        return best
+    best = max(ended, key=lambda r: r.fmax_mhz)
     raise UserError(
         f"timing: {clock_mhz:g} MHz is missed, seed {best.seed} reaches {best.fmax_mhz:.1f} MHz; "
         f"worst path {best.reported_path}; ask for a slower clock or fold the layer more"

@@ -61,7 +61,9 @@ def keep(tmp_path, results, clock=100.0):
     [
         ({1: (150, 120), 2: (160, 140)}, 1),  # the first that meets it, not the fastest
         ({1: (150, 90), 2: (130, 101)}, 2),  # the guarded figure decides
-        ({1: (150, 90), 2: (130, 95)}, 2),  # else the better guarded one of the round
+        ({1: (150, 90), 2: (130, 95)}, 2),  # else the best guarded one
+        ({1: (150, 90), 2: (130, 95), 3: (120, 99), 4: (120, 98)}, 3),  # of all rounds
+        ({1: (150, 90), 2: (130, 95), 3: (120, 99), 4: (120, 101)}, 4),  # a later round meets it
         ({1: (99, 80), 2: (101, 70)}, 2),
         ({1: STALL, 2: (150, 120)}, 2),
         ({1: FAULT, 2: CRASH, 3: (150, 120), 4: (150, 120)}, 3),
