@@ -4,13 +4,13 @@ A word of a folded layer is read by hundreds of LUTs, from the same few address 
 enable moves thousands of flip-flops. Neither Yosys nor nextpnr copies such drivers, and the wire
 then takes longer than the logic (25 ns for 784 sinks, by nextpnr's own wire delays). `split` gives
 every LUT or flip-flop of the mapped netlist at most `LIMIT` loads: it copies the cell and shares
-the sinks out, neighbours in name to the same copy. Nothing else changes, so each copy holds the
-same value in every cycle; the proof of the finished bitstream against the RTL covers this pass too.
+the sinks out, those that will lie near each other to the same copy. Nothing else changes, so each
+copy holds the same value in every cycle; the proof of the finished bitstream against the RTL covers
+this pass too.
 """
 
 from __future__ import annotations
 
-import re
 from collections import defaultdict
 from collections.abc import Collection
 from copy import deepcopy
@@ -19,7 +19,8 @@ from typing import Any, NamedTuple
 
 from flow.netlist_check import FLIP_FLOPS
 
-LIMIT = 16  # loads a driver
+LIMIT = 32  # loads a driver
+DEPTH = 4  # unnamed cells in a row whose place is guessed
 ROUNDS = 12  # copies load the drivers in front of them, which may then need copies too
 COPIED = FLIP_FLOPS | {"INV"} | {f"LUT{n}" for n in range(1, 7)}
 # Up to eight flip-flops of a slice share these pins; two are reckoned with.
@@ -33,22 +34,28 @@ class Sink(NamedTuple):
     load: float
 
 
+class Place(NamedTuple):
+    unit: str
+    along: float  # 0 .. 1
+
+
 def split(module: dict[str, Any], keep: Collection[str] = (), limit: float = LIMIT) -> int:
     """Copy drivers in a Yosys JSON module, in place; return how many cells were added.
 
     keep: names of nets whose drivers stay alone (a board may time them apart).
     """
     kept = {bit for name in keep for bit in module["netnames"][name]["bits"]}
+    places = _places(module)
     added = 0
     for _ in range(ROUNDS):
-        sinks, drivers, names = _sinks(module), _drivers(module), _names(module)
+        sinks, drivers = _sinks(module), _drivers(module)
         new = 0
         for bit, driver in drivers.items():
             loads = sinks.get(bit, [])
             count = ceil(sum(sink.load for sink in loads) / limit)
             if count > 1 and bit not in kept:
-                loads.sort(key=lambda sink: _natural(names.get(sink.cell, sink.cell)))
-                new += _copy(module, driver, bit, _shares(loads, count))
+                loads.sort(key=lambda sink: places[sink.cell])
+                new += _copy(module, places, driver, bit, _shares(loads, count))
         added += new
         if not new:
             break
@@ -80,21 +87,41 @@ def _drivers(module: dict[str, Any]) -> dict[int, str]:
     }
 
 
-def _names(module: dict[str, Any]) -> dict[str, str]:
-    """For cells that drive a net with a name from the RTL: that name, with its bit."""
-    by_bit = {
-        bit: f"{name}[{index}]"
-        for name, net in module["netnames"].items()
-        if not net.get("hide_name") and not name.startswith("$")
-        for index, bit in enumerate(net["bits"])
-        if isinstance(bit, int)
+def _places(module: dict[str, Any]) -> dict[str, Place]:
+    """A guess where each cell will lie: its unit, and how far along the unit's vectors it is.
+
+    Column 300 of 784 and its weight are placed side by side, though they have other names. A cell
+    without a name lies where the first of its sinks does.
+    """
+    by_bit: dict[int, tuple[int, str, float]] = {}
+    for name, net in module["netnames"].items():
+        if net.get("hide_name") or name.startswith("$"):
+            continue
+        for index, bit in enumerate(net["bits"]):
+            found = (name.count("."), ".".join(name.split(".")[:2]), index / len(net["bits"]))
+            if isinstance(bit, int) and (bit not in by_bit or found < by_bit[bit]):
+                by_bit[bit] = found
+    sinks = _sinks(module)
+    outputs = {
+        name: [
+            bit
+            for port, bits in cell["connections"].items()
+            if cell["port_directions"][port] == "output"
+            for bit in bits
+        ]
+        for name, cell in module["cells"].items()
     }
-    return {cell: by_bit[bit] for bit, cell in _drivers(module).items() if bit in by_bit}
-
-
-def _natural(name: str) -> list[tuple[int, int | str]]:
-    """Sort key that takes numbers in a name as numbers."""
-    return [(0, int(part)) if part.isdecimal() else (1, part) for part in re.split(r"(\d+)", name)]
+    places = {
+        name: Place(*by_bit[bits[0]][1:])
+        for name, bits in outputs.items()
+        if bits and bits[0] in by_bit
+    }
+    for _ in range(DEPTH):
+        for name in [name for name in outputs if name not in places]:
+            readers = (sink.cell for bit in outputs[name] for sink in sinks.get(bit, []))
+            if near := next((places[cell] for cell in readers if cell in places), None):
+                places[name] = near
+    return {name: places.get(name, Place(name, 0)) for name in module["cells"]}
 
 
 def _shares(sinks: list[Sink], count: int) -> list[list[Sink]]:
@@ -107,7 +134,13 @@ def _shares(sinks: list[Sink], count: int) -> list[list[Sink]]:
     return [run for run in runs if run]
 
 
-def _copy(module: dict[str, Any], driver: str, bit: int, shares: list[list[Sink]]) -> int:
+def _copy(
+    module: dict[str, Any],
+    places: dict[str, Place],
+    driver: str,
+    bit: int,
+    shares: list[list[Sink]],
+) -> int:
     """Give each share after the first a copy of the driver; return how many were made."""
     cells, nets = module["cells"], module["netnames"]
     original = cells[driver]
@@ -126,6 +159,7 @@ def _copy(module: dict[str, Any], driver: str, bit: int, shares: list[list[Sink]
         copy = deepcopy(original)
         copy["connections"][output] = [fresh]
         cells[f"{driver}$copy{serial}"] = copy
+        places[f"{driver}$copy{serial}"] = places[sinks[0].cell]
         if known:  # so that the copy is still told as part of its layer
             nets[f"{known[0]}_{known[1]}_copy{serial}"] = {"hide_name": 0, "bits": [fresh]}
         for sink in sinks:
