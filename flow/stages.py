@@ -165,9 +165,10 @@ def _generate(work: Work, folder: Path) -> dict[str, Any]:
         input_parallel=wanted.input_parallel,
         overrides=wanted.folding,
     )
+    found = estimate.estimate(graph)
+    _refuse_overflow(found, work.board)
     graph.save(folder)
     codegen.generate(graph, folder)
-    found = estimate.estimate(graph)
     return {
         "folding": graph.folding,
         "estimate": {
@@ -179,6 +180,19 @@ def _generate(work: Work, folder: Path) -> dict[str, Any]:
             "latency_cycles": found.latency,
         },
     }
+
+
+def _refuse_overflow(found: estimate.Estimate, board: boards.Board) -> None:
+    """`UserError` before anything long is run, if the estimate exceeds the device."""
+    for kind in ("lut", "ff", "bram36"):
+        used, there = getattr(found.area, kind), board.resources[kind]
+        if used > there:
+            by_size = sorted(found.layers, key=lambda n: -getattr(found.layers[n], kind))
+            largest = ", ".join(f"{n} {getattr(found.layers[n], kind):.0f}" for n in by_size[:3])
+            raise UserError(
+                f"about {used:.0f} {kind} are needed and {board.name} has {there} (most: {largest}); "
+                "ask for more cycles an image (target_cycles)"
+            )
 
 
 def _simulate(work: Work, folder: Path) -> dict[str, Any]:
