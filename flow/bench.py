@@ -10,11 +10,11 @@ import json
 import tempfile
 from pathlib import Path
 
-from flow import folding, lane_cost
 from flow.errors import UserError
 from flow.graph import Graph
 from flow.pipeline import say, write_atomically
 from flow.readme import ZOO
+from flow.rtl import folding, lane_cost
 
 TARGETS = (16, 32, 64, 128, 256, 512, 1024, 4096, 16384)  # cycles an image
 

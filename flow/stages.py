@@ -18,26 +18,17 @@ from typing import Any
 
 import numpy as np
 
-from flow import (
-    bitstream,
-    boards,
-    codegen,
-    estimate,
-    export,
-    folding,
-    foreign,
-    importer,
-    lower,
-    prove,
-    reference,
-    report,
-)
-from flow import simulate as simulation
+from flow import reference, report
+from flow.bits import prove
 from flow.errors import MismatchError, UserError
-from flow.golden import Golden
 from flow.graph import Graph
+from flow.implement import bitstream, boards
+from flow.lowering import export, foreign, importer, lower
+from flow.lowering.golden import Golden
 from flow.paths import BUILD
 from flow.pipeline import Pipeline, Stage, say
+from flow.rtl import codegen, estimate, folding
+from flow.rtl import simulate as simulation
 from models import data, presets, train
 from models.presets import Hardware, Preset
 
@@ -190,7 +181,7 @@ def _refuse_overflow(found: estimate.Estimate, board: boards.Board) -> None:
             by_size = sorted(found.layers, key=lambda n: -getattr(found.layers[n], kind))
             largest = ", ".join(f"{n} {getattr(found.layers[n], kind):.0f}" for n in by_size[:3])
             raise UserError(
-                f"about {used:.0f} {kind} are needed and {board.name} has {there} (most: {largest}); "
+                f"about {used:.0f} {kind} are needed, {board.name} has {there} (most: {largest}); "
                 "ask for more cycles an image (target_cycles)"
             )
 
@@ -240,103 +231,50 @@ EXPORT = Stage(
     "02-export",
     _export,
     lambda work: [work.seed, LOWERING_IMAGES],
-    ("flow/export.py", "flow/golden.py"),
+    ("flow/lowering/export.py", "flow/lowering/golden.py"),
 )
 IMPORT = Stage(
     "import",
     "02-import",
     _import,
     lambda work: [work.file.digests(), work.seed, LOWERING_IMAGES],
-    (
-        "flow/foreign.py",
-        "flow/chain.py",
-        "flow/importer.py",
-        "flow/golden.py",
-        "flow/onnx_run.py",
-        "flow/passes/*.py",
-    ),
+    ("flow/lowering/**/*.py",),
 )
 LOWER = Stage(
     "lower",
     "03-lower",
     _lower,
     lambda work: QONNX_SECONDS,
-    (
-        "flow/lower.py",
-        "flow/finn_adapter.py",
-        "flow/passes/*.py",
-        "flow/chain.py",
-        "flow/check.py",
-        "flow/golden.py",
-        "flow/foreign.py",
-        "flow/onnx_run.py",
-        "flow/graph.py",
-        "flow/reference.py",
-    ),
+    ("flow/lowering/**/*.py", "flow/graph.py", "flow/reference.py"),
 )
 GENERATE = Stage(
     "generate",
     "04-rtl",
     _generate,
-    lambda work: asdict(work.hardware),
-    (
-        "flow/folding.py",
-        "flow/estimate.py",
-        "flow/glue.py",
-        "flow/codegen.py",
-        "flow/packing.py",
-        "hw/rtl/*.sv",
-    ),
+    lambda work: [asdict(work.hardware), work.board.name],
+    ("flow/rtl/*.py", "hw/rtl/*.sv"),
 )
 SIMULATE = Stage(
     "simulate",
     "05-simulate",
     _simulate,
     lambda work: work.seed,
-    ("flow/simulate.py", "flow/verilate.py", "hw/sim/*"),
+    ("flow/rtl/simulate.py", "flow/rtl/verilate.py", "hw/sim/*"),
 )
 BITSTREAM = Stage(
     "bitstream",
-    "06-bitstream",
+    "06-bitstream",  # and the board's name
     _bitstream,
     lambda work: [work.board.name, work.hardware.clock_mhz],
-    (
-        "flow/bitstream.py",
-        "flow/synthesis.py",
-        "flow/fanout.py",
-        "flow/netlist_check.py",
-        "flow/place_route.py",
-        "flow/placed.py",
-        "flow/timing.py",
-        "flow/area.py",
-        "flow/floorplan.py",
-        "flow/fasm.py",
-        "flow/xray.py",
-        "flow/readback.py",
-        "hw/boards/**/*",
-        "hw/rtl/*.sv",
-        "hw/yosys/*",
-    ),
+    ("flow/implement/*.py", "flow/bits/*.py", "hw/boards/**/*", "hw/rtl/*.sv", "hw/yosys/*"),
 )
-
 PROVE = Stage(
     "prove",
-    "07-prove",
+    "07-prove",  # and the board's name
     _prove,
     lambda work: REPLAYED_IMAGES,
-    (
-        "flow/prove.py",
-        "flow/bram.py",
-        "flow/netlist*.py",
-        "flow/routing.py",
-        "flow/features.py",
-        "flow/fasm.py",
-        "flow/decode.py",
-        "flow/xray.py",
-        "hw/sim/**/*.sv",
-    ),
+    ("flow/bits/*.py", "hw/sim/**/*.sv"),
 )
-
 
 PICTURES = {
     "Training: losses, accuracies, entropies, temperature": ("train", "curves.png"),

@@ -6,7 +6,7 @@
 // BLOCK = 1: block RAM, whose read latch is the output; its optional output register stays unused,
 // since the open tools never configure that register's clock. With WIDTH >= 10 and DEPTH <= 1024 Yosys
 // takes blocks 18, 36 or 72 bits wide; deeper or narrower it may take one of 9 bits or fewer, which
-// flow/netlist_check.py refuses.
+// flow/implement/netlist_check.py refuses.
 // File: $readmemh, one word a line; see hw/README.md.
 // Legal: WIDTH >= 1, DEPTH >= 1, BLOCK 0 or 1.
 

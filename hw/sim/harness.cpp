@@ -16,7 +16,7 @@
 // completes, raise the clock. The run ends when all images came out and the design then stays
 // quiet, or when no beat moves anywhere for IDLE_LIMIT cycles.
 //
-// taps.h is generated for each design (flow/verilate.py): the constants, the tables of taps and
+// taps.h is generated for each design (flow/rtl/verilate.py): the constants, the tables of taps and
 // units, and `visit_taps`, which hands every stream's handshake and data to a functor.
 
 #include <algorithm>

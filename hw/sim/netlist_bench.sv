@@ -2,7 +2,7 @@
 //
 // Function
 //   `pynq_z2`, with the model of the processing system in ps7_model.sv, plays that model's script.
-//   `netlist` (flow/netlist.py) gets the same signals from the processing system. Everything that
+//   `netlist` (flow/bits/netlist.py) gets the same signals from the processing system. Everything that
 //   goes back, and the LEDs, is compared in every cycle, in both phases of the clock.
 //
 // Plus arguments: those of ps7_model.sv, and

@@ -1,7 +1,7 @@
 """Area by layer: every placed cell has one owner, and the parts add up to the whole."""
 
-from flow import area, placed
-from flow.placed import PlacedCell
+from flow.implement import area, placed
+from flow.implement.placed import PlacedCell
 
 
 def names(**nets):

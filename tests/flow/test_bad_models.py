@@ -8,9 +8,9 @@ import pytest
 from networks import Builder, Network
 from onnx import TensorProto, helper
 
-from flow import foreign
 from flow.errors import UserError
-from flow.lower import lower
+from flow.lowering import foreign
+from flow.lowering.lower import lower
 
 
 def refusal(model, tmp_path) -> str:

@@ -5,9 +5,10 @@ from types import SimpleNamespace
 
 import pytest
 
-from flow import bitstream, boards, fasm
+from flow.bits import fasm
 from flow.errors import UserError
-from flow.synthesis import synthesise
+from flow.implement import bitstream, boards
+from flow.implement.synthesis import synthesise
 
 BOARD = boards.load("pynq-z2")
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from flow import boards
 from flow.errors import UserError
+from flow.implement import boards
 from flow.paths import BOARDS
 
 PYNQ = boards.load("pynq-z2")

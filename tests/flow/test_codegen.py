@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 from graphs import levels, mlp, randomly_folded
 
-from flow import packing, tools
-from flow.codegen import Design, generate, memory_words
+from flow import tools
 from flow.errors import UserError
 from flow.graph import Graph
+from flow.rtl import packing
+from flow.rtl.codegen import Design, generate, memory_words
 
 
 def text(folder) -> str:

@@ -5,12 +5,12 @@ from dataclasses import replace
 import pytest
 from graphs import mlp
 
-from flow.codegen import generate
-from flow.estimate import Area, estimate, fifo_uses_block_ram, uses_block_ram
-from flow.folding import fold
-from flow.glue import Fifo
 from flow.graph import Graph
-from flow.synthesis import synthesise
+from flow.implement.synthesis import synthesise
+from flow.rtl.codegen import generate
+from flow.rtl.estimate import Area, estimate, fifo_uses_block_ram, uses_block_ram
+from flow.rtl.folding import fold
+from flow.rtl.glue import Fifo
 
 DESIGNS = {
     "row by row": mlp(30, sizes=(64, 32, 10)).with_folding(

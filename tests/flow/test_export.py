@@ -10,10 +10,11 @@ from brevitas.nn import QuantLinear
 from brevitas_examples.bnn_pynq.models.FC import FC
 from torch import nn
 
-from flow import export, foreign, reference
+from flow import reference
 from flow.errors import MismatchError, UserError
-from flow.golden import Golden
-from flow.lower import lower
+from flow.lowering import export, foreign
+from flow.lowering.golden import Golden
+from flow.lowering.lower import lower
 
 SHAPE = (1, 28, 28)
 

@@ -5,7 +5,7 @@ import random
 
 import pytest
 
-from flow import fanout
+from flow.implement import fanout
 
 
 def cell(kind, inputs, output, port="O", **parameters):

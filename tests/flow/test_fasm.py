@@ -8,9 +8,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from flow import fasm, xray
-from flow.decode import decode
-from flow.fasm import FasmError
+from flow.bits import fasm, xray
+from flow.bits.decode import decode
+from flow.bits.fasm import FasmError
 
 PART = "xc7z020clg400-1"
 
@@ -53,7 +53,7 @@ def lines(name: str) -> dict[str, list[str]]:
 
 
 def segbits(tile: str, feature: str, bus: str = "CLB_IO_CLK") -> set[tuple[int, int, int]]:
-    """(frame, word, bit) of a feature's ones, read from the database's text without flow.xray."""
+    """(frame, word, bit) of a feature's ones, read from the database's text without bits.xray."""
     grid = tilegrid()[tile]
     suffix = ".block_ram" if bus == "BLOCK_RAM" else ""
     words = lines(f"segbits_{grid['type'].lower()}{suffix}.db")[f"{grid['type']}.{feature}"]

@@ -13,12 +13,13 @@ from qonnx.transformation.bipolar_to_xnor import ConvertBipolarMatMulToXnorPopco
 from qonnx.transformation.infer_datatypes import InferDataTypes
 from qonnx.transformation.infer_shapes import InferShapes
 
-from flow import finn_adapter, foreign, reference
+from flow import reference
 from flow.errors import UserError
 from flow.graph import Graph, MatrixVector, Stream, Threshold
-from flow.lower import lower
-from flow.onnx_run import run
-from flow.passes.popcount_width import SetPopcountWidth
+from flow.lowering import finn_adapter, foreign
+from flow.lowering.lower import lower
+from flow.lowering.onnx_run import run
+from flow.lowering.passes.popcount_width import SetPopcountWidth
 
 
 def graph_of(b: Builder, columns: int, output: str, rows: int) -> ModelWrapper:

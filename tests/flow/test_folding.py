@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flow.errors import UserError
-from flow.estimate import estimate
-from flow.folding import LUTS_A_TARGET, fold, sweep, sweep_table
 from flow.graph import Graph, MatrixVector, divisors
+from flow.rtl.estimate import estimate
+from flow.rtl.folding import LUTS_A_TARGET, fold, sweep, sweep_table
 
 
 def tfc() -> Graph:

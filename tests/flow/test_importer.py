@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from flow.errors import UserError
-from flow.importer import random_images, read_images, read_labels
+from flow.lowering.importer import random_images, read_images, read_labels
 
 SHAPE = (1, 4, 4)
 PIXELS = np.random.default_rng(0).integers(0, 256, (5, *SHAPE), dtype=np.uint8)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from flow.lane_cost import FORMS, MODELS, measure, table
+from flow.rtl.lane_cost import FORMS, MODELS, measure, table
 
 
 def test_compressors_beat_countones(tmp_path: Path) -> None:

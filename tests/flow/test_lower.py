@@ -9,11 +9,12 @@ from hypothesis import strategies as st
 from networks import Network
 from qonnx.transformation.base import Transformation
 
-from flow import foreign, reference
-from flow import lower as lower_module
-from flow.chain import Chain
+from flow import reference
 from flow.errors import MismatchError
-from flow.lower import lower
+from flow.lowering import foreign
+from flow.lowering import lower as lower_module
+from flow.lowering.chain import Chain
+from flow.lowering.lower import lower
 
 VARIANTS = {
     "as exported": Network(),

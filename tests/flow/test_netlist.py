@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from flow import bram, fasm, netlist, netlist_sim, readback, routing, tools, xray
+from flow import tools
+from flow.bits import bram, fasm, netlist, netlist_sim, readback, routing, xray
+from flow.bits.features import NetlistError
 from flow.errors import MismatchError, UserError
-from flow.features import NetlistError
 from flow.paths import BOARDS, SIM
 
 PART = "xc7z020clg400-1"

@@ -5,7 +5,7 @@ import copy
 import pytest
 
 from flow.errors import UserError
-from flow.netlist_check import check_border, check_primitives
+from flow.implement.netlist_check import check_border, check_primitives
 
 
 def cell(kind, connections=None, inputs=(), **parameters):

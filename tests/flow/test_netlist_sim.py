@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from flow import boards, netlist, netlist_sim, tools
+from flow import tools
+from flow.bits import netlist, netlist_sim
 from flow.errors import MismatchError
+from flow.implement import boards
 
 BOARD = boards.load("pynq-z2")
 IN_BITS, OUT_BITS, BUILD = 40, 24, 0x1234_5678

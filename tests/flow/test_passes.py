@@ -13,17 +13,17 @@ from qonnx.core.datatype import DataType
 from qonnx.core.modelwrapper import ModelWrapper
 from qonnx.transformation.infer_shapes import InferShapes
 
-from flow import foreign
 from flow.errors import UserError
-from flow.lower import lower
-from flow.onnx_run import run
-from flow.passes.enumerate_activations import _steps
-from flow.passes.flatten_input import FlattenInput
-from flow.passes.fold_shapes import FoldShapes
-from flow.passes.scale_out_activations import ScaleOutActivations
-from flow.passes.scale_out_weights import ScaleOutWeights
-from flow.passes.to_tensor import PrependToTensor
-from flow.passes.uniform_to_scalar import UniformToScalar
+from flow.lowering import foreign
+from flow.lowering.lower import lower
+from flow.lowering.onnx_run import run
+from flow.lowering.passes.enumerate_activations import _steps
+from flow.lowering.passes.flatten_input import FlattenInput
+from flow.lowering.passes.fold_shapes import FoldShapes
+from flow.lowering.passes.scale_out_activations import ScaleOutActivations
+from flow.lowering.passes.scale_out_weights import ScaleOutWeights
+from flow.lowering.passes.to_tensor import PrependToTensor
+from flow.lowering.passes.uniform_to_scalar import UniformToScalar
 
 
 def ops(model: ModelWrapper) -> list[str]:

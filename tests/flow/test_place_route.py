@@ -5,11 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from flow import boards, place_route, timing, tools
+from flow import tools
 from flow.errors import UserError
-from flow.place_route import Routed, place_and_route
-from flow.placed import PlacementFault
-from flow.synthesis import Netlist
+from flow.implement import boards, place_route, timing
+from flow.implement.place_route import Routed, place_and_route
+from flow.implement.placed import PlacementFault
+from flow.implement.synthesis import Netlist
 
 BOARD = boards.load("pynq-z2")
 NETLIST = Netlist(Path("netlist.json"), "pynq_z2", {}, {})

@@ -4,8 +4,8 @@ import copy
 
 import pytest
 
-from flow import placed
-from flow.placed import PlacementFault
+from flow.implement import placed
+from flow.implement.placed import PlacementFault
 
 
 def lut(bel, inputs, output="O6", output_net=90):

@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 
-from flow import fasm, readback, tools
-from flow.decode import decode, read_bit
+from flow import tools
+from flow.bits import fasm, readback
+from flow.bits.decode import decode, read_bit
+from flow.bits.xray import FRAME_BITS
 from flow.errors import MismatchError
-from flow.xray import FRAME_BITS
 
 PART = "xc7z020clg400-1"
 SLICE = "CLBLM_R_X71Y99.SLICEM_X0"

@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from flow import packing
+from flow.implement.synthesis import synthesise
 from flow.paths import RTL
-from flow.synthesis import synthesise
+from flow.rtl import packing
 
 WIDTH = 37
 

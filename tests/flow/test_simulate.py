@@ -9,12 +9,12 @@ import pytest
 from graphs import images, levels, mlp, randomly_folded
 
 from flow import reference
-from flow.codegen import Design, generate
 from flow.errors import MismatchError, UserError
-from flow.estimate import estimate
 from flow.graph import Graph
-from flow.simulate import simulate
-from flow.verilate import compile_simulator
+from flow.rtl.codegen import Design, generate
+from flow.rtl.estimate import estimate
+from flow.rtl.simulate import simulate
+from flow.rtl.verilate import compile_simulator
 
 
 @dataclass(frozen=True)
@@ -195,7 +195,7 @@ def test_a_wrong_expectation_is_found_whichever_layer_it_is_in(sound):
 
 def test_an_output_is_wrong_beyond_the_images_whose_streams_are_compared(copy, monkeypatch):
     size = sum(s.size for s in copy.graph.streams.values())
-    monkeypatch.setattr("flow.simulate.CHECKED_ELEMENTS", 10 * size)
+    monkeypatch.setattr("flow.rtl.simulate.CHECKED_ELEMENTS", 10 * size)
     assert copy.run().checked_images == 10
     pixels = images(copy.graph, 40)
     channel, bit, shown = visible_threshold(copy.graph, pixels)
@@ -216,8 +216,8 @@ def test_an_output_is_wrong_beyond_the_images_whose_streams_are_compared(copy, m
 
 
 def test_a_bit_order_fault_of_the_memory_files_is_seen(copy, monkeypatch):
-    """The stimulus is packed elsewhere, so a fault common to all of flow.packing is a mismatch."""
-    from flow import packing
+    """The stimulus is packed elsewhere, so a fault common to all of rtl.packing is a mismatch."""
+    from flow.rtl import packing
 
     right = packing.matrix_words
 

@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from flow import timing
-from flow.timing import Delays, TimingError, read_sdf, worst_path
+from flow.implement import timing
+from flow.implement.timing import Delays, TimingError, read_sdf, worst_path
 
 SDF = r"""
 (DELAYFILE

@@ -2,7 +2,7 @@
 
 A `Case` is one module with one set of parameters, its input words and the words that must come
 out; `run` writes a top that pairs each with a `stream_bench.sv`, builds and runs it, and returns
-what each bench measured. Words are Python integers, packed here and not by `flow.packing`, so that
+what each bench measured. Words are Python integers, packed here and not by `rtl.packing`, so that
 a wrong bit order there cannot hide.
 """
 

@@ -16,7 +16,7 @@ import pytest
 from benches import RTL, run, wrappers, write_mem
 
 from flow import tools
-from flow.synthesis import OPTIONS, synthesise
+from flow.implement.synthesis import OPTIONS, synthesise
 
 
 def test_mapped_netlist_equals_numpy(tmp_path: Path) -> None:

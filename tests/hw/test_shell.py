@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from flow import boards, tools
+from flow import tools
+from flow.implement import boards
 from flow.paths import SIM
 
 BASE = 0x43C0_0000

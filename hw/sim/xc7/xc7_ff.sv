@@ -1,4 +1,4 @@
-// 7-series flip-flop, for netlists extracted from a bitstream (flow/netlist.py).
+// 7-series flip-flop, for netlists extracted from a bitstream (flow/bits/netlist.py).
 //
 // Function
 //   Starts as INIT. On a rising edge of c: q = SRVAL while sr, else d while ce.

@@ -1,4 +1,4 @@
-// 7-series LUT with two outputs, for netlists extracted from a bitstream (flow/netlist.py).
+// 7-series LUT with two outputs, for netlists extracted from a bitstream (flow/bits/netlist.py).
 //
 // Function
 //   o6 = init[a], with all six inputs; o5 = init[a[4:0]], the lower half with five.

@@ -1,0 +1,1 @@
+"""FASM <-> configuration bits <-> netlist: what proves that the bitstream is the design."""

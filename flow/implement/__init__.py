@@ -1,0 +1,1 @@
+"""RTL -> placed and routed design -> .bit, with area, timing and floorplan."""

@@ -1,0 +1,179 @@
+"""Copies of cells that drive many others, so that no wire has to reach across the whole design.
+
+A word of a folded layer is read by hundreds of LUTs, from the same few address registers, and one
+enable moves thousands of flip-flops. Neither Yosys nor nextpnr copies such drivers, and the wire
+then takes longer than the logic (25 ns for 784 sinks, by nextpnr's own wire delays). `split` gives
+every LUT or flip-flop of the mapped netlist at most `LIMIT` loads: it copies the cell and shares
+the sinks out, those that will lie near each other to the same copy. Nothing else changes, so each
+copy holds the same value in every cycle; the proof of the finished bitstream against the RTL covers
+this pass too.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection
+from copy import deepcopy
+from math import ceil
+from typing import Any, NamedTuple
+
+from flow.implement.netlist_check import FLIP_FLOPS
+
+LIMIT = 32  # loads a driver
+DEPTH = 4  # unnamed cells in a row whose place is guessed
+ROUNDS = 12  # copies load the drivers in front of them, which may then need copies too
+COPIED = FLIP_FLOPS | {"INV"} | {f"LUT{n}" for n in range(1, 7)}
+# Up to eight flip-flops of a slice share these pins; two are reckoned with.
+SHARED_PINS = {"CE": 0.5, "R": 0.5, "S": 0.5, "CLR": 0.5, "PRE": 0.5}
+
+
+class Sink(NamedTuple):
+    cell: str
+    port: str
+    bit: int
+    load: float
+
+
+class Place(NamedTuple):
+    unit: str
+    along: float  # 0 .. 1
+
+
+def split(module: dict[str, Any], keep: Collection[str] = (), limit: float = LIMIT) -> int:
+    """Copy drivers in a Yosys JSON module, in place; return how many cells were added.
+
+    keep: names of nets whose drivers stay alone (a board may time them apart).
+    """
+    kept = {bit for name in keep for bit in module["netnames"][name]["bits"]}
+    places = _places(module)
+    added = 0
+    for _ in range(ROUNDS):
+        sinks, drivers = _sinks(module), _drivers(module)
+        new = 0
+        for bit, driver in drivers.items():
+            loads = sinks.get(bit, [])
+            count = ceil(sum(sink.load for sink in loads) / limit)
+            if count > 1 and bit not in kept:
+                loads.sort(key=lambda sink: places[sink.cell])
+                new += _copy(module, places, driver, bit, _shares(loads, count))
+        added += new
+        if not new:
+            break
+    module.pop("last_bit", None)
+    return added
+
+
+def _sinks(module: dict[str, Any]) -> dict[int, list[Sink]]:
+    """All input pins of cells, by net."""
+    found: dict[int, list[Sink]] = defaultdict(list)
+    for name, cell in module["cells"].items():
+        for port, bits in cell["connections"].items():
+            if cell["port_directions"][port] == "input":
+                load = SHARED_PINS.get(port, 1.0) if cell["type"] in FLIP_FLOPS else 1.0
+                for index, bit in enumerate(bits):
+                    if isinstance(bit, int):
+                        found[bit].append(Sink(name, port, index, load))
+    return found
+
+
+def _drivers(module: dict[str, Any]) -> dict[int, str]:
+    """Nets that a cell drives that may be copied: bit -> cell."""
+    return {
+        cell["connections"][port][0]: name
+        for name, cell in module["cells"].items()
+        if cell["type"] in COPIED
+        for port, direction in cell["port_directions"].items()
+        if direction == "output" and cell["connections"].get(port)
+    }
+
+
+def _places(module: dict[str, Any]) -> dict[str, Place]:
+    """A guess where each cell will lie: its unit, and how far along the unit's vectors it is.
+
+    Column 300 of 784 and its weight are placed side by side, though they have other names. A cell
+    without a name lies where the first of its sinks does.
+    """
+    by_bit: dict[int, tuple[int, str, float]] = {}
+    for name, net in module["netnames"].items():
+        if net.get("hide_name") or name.startswith("$"):
+            continue
+        for index, bit in enumerate(net["bits"]):
+            found = (name.count("."), ".".join(name.split(".")[:2]), index / len(net["bits"]))
+            if isinstance(bit, int) and (bit not in by_bit or found < by_bit[bit]):
+                by_bit[bit] = found
+    sinks = _sinks(module)
+    outputs = {
+        name: [
+            bit
+            for port, bits in cell["connections"].items()
+            if cell["port_directions"][port] == "output"
+            for bit in bits
+        ]
+        for name, cell in module["cells"].items()
+    }
+    places = {
+        name: Place(*by_bit[bits[0]][1:])
+        for name, bits in outputs.items()
+        if bits and bits[0] in by_bit
+    }
+    for _ in range(DEPTH):
+        for name in [name for name in outputs if name not in places]:
+            readers = (sink.cell for bit in outputs[name] for sink in sinks.get(bit, []))
+            if near := next((places[cell] for cell in readers if cell in places), None):
+                places[name] = near
+    return {name: places.get(name, Place(name, 0)) for name in module["cells"]}
+
+
+def _shares(sinks: list[Sink], count: int) -> list[list[Sink]]:
+    """The sinks in `count` runs of about equal load."""
+    total, passed = sum(sink.load for sink in sinks), 0.0
+    runs: list[list[Sink]] = [[] for _ in range(count)]
+    for sink in sinks:
+        runs[min(count - 1, int(passed * count / total))].append(sink)
+        passed += sink.load
+    return [run for run in runs if run]
+
+
+def _copy(
+    module: dict[str, Any],
+    places: dict[str, Place],
+    driver: str,
+    bit: int,
+    shares: list[list[Sink]],
+) -> int:
+    """Give each share after the first a copy of the driver; return how many were made."""
+    cells, nets = module["cells"], module["netnames"]
+    original = cells[driver]
+    (output,) = (p for p, d in original["port_directions"].items() if d == "output")
+    known = next(
+        (
+            (name, net["bits"].index(bit))
+            for name, net in nets.items()
+            if bit in net["bits"] and not net.get("hide_name")
+        ),
+        None,
+    )
+    for sinks in shares[1:]:
+        serial = sum(1 for name in cells if name.startswith(f"{driver}$copy")) + 1
+        fresh = _fresh(module)
+        copy = deepcopy(original)
+        copy["connections"][output] = [fresh]
+        cells[f"{driver}$copy{serial}"] = copy
+        places[f"{driver}$copy{serial}"] = places[sinks[0].cell]
+        if known:  # so that the copy is still told as part of its layer
+            nets[f"{known[0]}_{known[1]}_copy{serial}"] = {"hide_name": 0, "bits": [fresh]}
+        for sink in sinks:
+            cells[sink.cell]["connections"][sink.port][sink.bit] = fresh
+    return len(shares) - 1
+
+
+def _fresh(module: dict[str, Any]) -> int:
+    """A net number that nothing uses."""
+    last = module.get("last_bit")
+    if last is None:
+        last = max(
+            (b for net in module["netnames"].values() for b in net["bits"] if isinstance(b, int)),
+            default=1,
+        )
+    module["last_bit"] = last + 1
+    return last + 1

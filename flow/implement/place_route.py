@@ -1,0 +1,228 @@
+"""Place and route by nextpnr: several seeds, a time limit for each, and the one that is kept.
+
+nextpnr's router sometimes never ends for one seed and ends in minutes for the next, so seeds are
+tried in rounds of two at a time, each under the time limit. The run that is kept is the first seed,
+in the order given, that meets the clock even with the guard (see timing.py); only if no seed
+of a round does, the next round starts. If none does at all, the one that is fastest with the guard
+is kept, of those that meet the clock without it. Runs that are no longer needed are stopped. The
+choice depends on the seeds alone, not on which run ends first, unless one hits the time limit.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Event
+from typing import Any
+
+from flow import tools
+from flow.errors import UserError
+from flow.implement import placed, timing
+from flow.implement.boards import Board
+from flow.implement.placed import PlacementFault
+from flow.implement.synthesis import Netlist
+from flow.pipeline import say
+
+SEEDS = (1, 2, 3, 4)
+ROUND = 2  # runs at a time
+
+
+@dataclass(frozen=True)
+class Routed:
+    """A finished run. `fmax_mhz` is what nextpnr reports; the paths are from timing.py."""
+
+    seed: int
+    folder: Path
+    netlist: dict[str, Any]
+    fmax_mhz: float
+    reported_path: str
+    path: timing.TimingPath
+    guarded: timing.TimingPath
+    seconds: float
+
+    @property
+    def fasm(self) -> Path:
+        return self.folder / "design.fasm"
+
+    def meets(self, clock_mhz: float) -> bool:
+        return self.fmax_mhz >= clock_mhz
+
+    def meets_guarded(self, clock_mhz: float) -> bool:
+        return self.meets(clock_mhz) and self.guarded.fmax_mhz >= clock_mhz
+
+
+def time_limit(cells: int) -> float:
+    """Seconds for one run with so many cells: three times what runs that ended took."""
+    return 180 + 0.1 * cells
+
+
+def place_and_route(
+    netlist: Netlist,
+    board: Board,
+    clock_mhz: float,
+    folder: Path,
+    seeds: Sequence[int] = SEEDS,
+    limit: float | None = None,
+    run: Callable[..., Routed] | None = None,
+) -> Routed:
+    """Place and route a mapped netlist; each seed has a folder in `folder`.
+
+    Raises UserError if no seed ends, or none meets the clock; then the worst path is named.
+    run: stands in for `run_seed` in tests.
+    """
+    run = run or run_seed
+    limit = limit or time_limit(len(netlist.cells))
+    failures: list[str] = []
+    ended: list[Routed] = []
+    for start in range(0, len(seeds), ROUND):
+        chosen = seeds[start : start + ROUND]
+        cancel = {seed: Event() for seed in chosen}
+        with ThreadPoolExecutor(ROUND) as pool:
+            runs: list[tuple[int, Future[Routed]]] = [
+                (
+                    seed,
+                    pool.submit(run, netlist, board, clock_mhz, folder, seed, limit, cancel[seed]),
+                )
+                for seed in chosen
+            ]
+            try:
+                for seed, future in runs:
+                    routed = _result(seed, future, failures)
+                    if routed is None:
+                        continue
+                    ended.append(routed)
+                    if routed.meets_guarded(clock_mhz):
+                        say(f"  seed {seed} is kept")
+                        return routed
+            finally:
+                for event in cancel.values():
+                    event.set()
+    if not ended:
+        raise UserError(
+            f"place and route: none of the seeds {list(seeds)} ended: {'; '.join(failures)}; "
+            "give other seeds or more time"
+        )
+    meeting = [routed for routed in ended if routed.meets(clock_mhz)]
+    if meeting:
+        best = max(meeting, key=lambda r: r.guarded.fmax_mhz)
+        say(f"  seed {best.seed} is kept: no seed meets the clock with the guard")
+        return best
+    best = max(ended, key=lambda r: r.fmax_mhz)
+    raise UserError(
+        f"timing: {clock_mhz:g} MHz is missed, seed {best.seed} reaches {best.fmax_mhz:.1f} MHz; "
+        f"worst path {best.reported_path}; ask for a slower clock or fold the layer more"
+    )
+
+
+def _result(seed: int, future: Future[Routed], failures: list[str]) -> Routed | None:
+    try:
+        routed = future.result()
+    except tools.ToolTimeout as error:
+        failures.append(f"seed {seed} took more than its time ({error.log})")
+    except (tools.ToolError, PlacementFault) as error:
+        failures.append(f"seed {seed}: {str(error).splitlines()[0]}")
+    else:
+        say(
+            f"  seed {seed}: {routed.seconds:.0f} s, {routed.fmax_mhz:.1f} MHz by nextpnr, "
+            f"{routed.path.fmax_mhz:.1f} with loads, {routed.guarded.fmax_mhz:.1f} with the guard"
+        )
+        return routed
+    say(f"  {failures[-1]}")
+    return None
+
+
+def run_seed(
+    netlist: Netlist,
+    board: Board,
+    clock_mhz: float,
+    folder: Path,
+    seed: int,
+    limit: float,
+    cancel: Event,
+) -> Routed:
+    """One run of nextpnr and the analysis of what it made."""
+    begin = time.monotonic()
+    work = folder / f"seed-{seed}"
+    work.mkdir(parents=True, exist_ok=True)
+    device = board.part
+    tools.run(
+        "nextpnr-himbaechel-xilinx",
+        *(
+            "--device",
+            device,
+            "--json",
+            netlist.path.resolve(),
+            "--seed",
+            seed,
+            "--freq",
+            clock_mhz,
+        ),
+        *("-o", f"xdc={board.constraints.resolve()}", "-o", "fasm=design.fasm"),
+        *("--report", "report.json", "--write", "routed.json", "--timing-allow-fail"),
+        cwd=work,
+        log=work / "nextpnr.log",
+        timeout=limit,
+        cancel=cancel,
+    )
+    result = placed.read_netlist(work / "routed.json")
+    placed.check_pins(result)
+    fmax, reported = _reported(work / "report.json", clock_mhz, netlist.labels)
+    delays = loaded_delays(result, device, work)
+    slow = netlist.drivers(board.slow)
+    _check_slow(delays, slow, clock_mhz)
+    result = placed.read_netlist(work / "routed.json")  # the analysis renamed its pins
+    return Routed(
+        seed=seed,
+        folder=work,
+        netlist=result,
+        fmax_mhz=fmax,
+        reported_path=reported,
+        path=timing.worst_path(delays, slow=slow).named(netlist.labels),
+        guarded=timing.worst_path(delays, timing.GUARD_NS, slow).named(netlist.labels),
+        seconds=time.monotonic() - begin,
+    )
+
+
+def _reported(report: Path, clock_mhz: float, labels: dict[str, str]) -> tuple[float, str]:
+    """nextpnr's own figure in MHz, and its worst path in one line."""
+    body = json.loads(report.read_text())
+    clocks = body["fmax"]
+    if len(clocks) != 1:
+        raise PlacementFault(f"one clock was expected, nextpnr found {sorted(clocks)}")
+    ((name, clock),) = clocks.items()
+    if abs(clock["constraint"] - clock_mhz) > 0.01:
+        raise PlacementFault(f"clock {name} was placed for {clock['constraint']} MHz")
+    within = [p for p in body["critical_paths"] if p["from"] == p["to"] == f"posedge {name}"]
+    if not within:
+        raise PlacementFault(f"nextpnr shows no path of clock {name}")
+    steps = within[0]["path"]
+    cells = sum(step["type"] == "logic" for step in steps)
+    first, last = (labels.get(c, c) for c in (steps[0]["from"]["cell"], steps[-1]["to"]["cell"]))
+    delay = sum(step["delay"] for step in steps)
+    return clock["achieved"], f"{first} -> {last}, {delay:.2f} ns through {cells} cells"
+
+
+def _check_slow(delays: timing.Delays, slow: set[str], clock_mhz: float) -> None:
+    """Paths from the board's slow nets may take several cycles, but no more than these."""
+    path = timing.worst_path(delays, timing.GUARD_NS, slow, only_slow=True)
+    if path.delay_ns > timing.SLOW_CYCLES * 1000 / clock_mhz:
+        raise PlacementFault(f"a reset takes too long: {timing.describe(path)}")
+
+
+def loaded_delays(netlist: dict[str, Any], device: str, work: Path) -> timing.Delays:
+    """All delays of a routed design, the loads of its wires included. Renames the LUTs' pins."""
+    placed.logical_netlist(netlist)
+    (work / "logical.json").write_text(json.dumps(netlist))
+    tools.run(
+        "nextpnr-himbaechel-xilinx",
+        *("--device", device, "--json", "logical.json", "--sdf", "delays.sdf"),
+        *("--no-pack", "--no-place", "--no-route"),
+        cwd=work,
+        log=work / "delays.log",
+    )
+    (work / "logical.json").unlink()
+    return timing.read_sdf(work / "delays.sdf")

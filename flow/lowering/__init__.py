@@ -1,0 +1,1 @@
+"""Student or QONNX file -> integer dataflow graph, checked after every pass."""

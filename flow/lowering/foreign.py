@@ -1,0 +1,315 @@
+"""Read a QONNX file, ours or anybody's, refuse what cannot be built, and run it as it is.
+
+    given file -> `load` -> cleaned file, batch 1 -> `golden`, `labels`: what it computes, by qonnx
+                                                  -> `read` -> Source, where lowering starts
+
+Accepted is a chain of matrix products with one-bit operands; see `SUPPORTED`.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from math import prod
+from pathlib import Path
+
+import numpy as np
+import onnx
+from google.protobuf.message import DecodeError
+from onnx import ModelProto, NodeProto, TensorProto, helper
+from qonnx.core.datatype import DataType
+from qonnx.core.modelwrapper import ModelWrapper
+from qonnx.transformation.fold_constants import FoldConstants
+from qonnx.transformation.general import RemoveStaticGraphInputs, SortGraph
+from qonnx.transformation.infer_shapes import InferShapes
+from qonnx.util.cleanup import cleanup_model
+
+from flow.errors import UserError
+from flow.lowering.chain import Chain, tables
+from flow.lowering.golden import PIXELS, Golden, bipolar
+from flow.lowering.onnx_run import dynamic_tensors, run
+from flow.lowering.passes.flatten_input import FlattenInput
+from flow.lowering.passes.fold_shapes import FoldShapes
+from flow.lowering.passes.to_tensor import PIXEL_MAX, SCALINGS
+
+BATCH = 1000  # images at a time through qonnx
+
+QUANTISERS = ("BipolarQuant", "Quant", "MultiThreshold", "Sign")
+ELEMENTWISE = ("Mul", "Add", "Sub", "Div", "Neg", "Clip", "BatchNormalization")
+SHAPING = ("Reshape", "Flatten", "Identity", "Dropout", "Cast")
+SUPPORTED = ("MatMul", "Gemm", "TopK", *QUANTISERS, *ELEMENTWISE, *SHAPING)
+# computed away before the graph is lowered, when they work on shapes
+ON_SHAPES = ("Shape", "Gather", "Concat", "Unsqueeze", "Squeeze", "Slice", "Constant")
+KEPT = ["Quant", "BipolarQuant"]  # quantisers of weights, not to be folded away
+PADDING = ("Conv", "Pad", "MaxPool", "AveragePool")
+
+
+@dataclass(frozen=True, eq=False)
+class Source:
+    """A QONNX file that has been read and found to be a chain of what is supported.
+
+    `file`: the cleaned file, batch 1. `model`: the same with input (1, F) in front of which
+    nothing reshapes. `reads_pixels`: whether the input is 0..255, or else 0..1 in float.
+    """
+
+    name: str
+    file: ModelWrapper
+    model: ModelWrapper
+    reads_pixels: bool
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """Shape of one image in the file, without the batch."""
+        return tuple(self.file.get_tensor_shape(self.file.graph.input[0].name)[1:])
+
+    @property
+    def inputs(self) -> int:
+        return prod(self.input_shape)
+
+    @property
+    def pixels(self) -> np.ndarray:
+        """The numbers that stand for pixel values 0..255 at the model's input: float32 (256,)."""
+        values = PIXELS.astype(np.float32)
+        return values if self.reads_pixels else values / np.float32(PIXEL_MAX)
+
+    def flat(self, images: np.ndarray) -> np.ndarray:
+        """uint8 images (N, ...) as (N, F); `UserError` if they have another size."""
+        if images.dtype != np.uint8:
+            raise UserError(f"images must be uint8, not {images.dtype}")
+        if images.ndim < 2 or prod(images.shape[1:]) != self.inputs:
+            raise UserError(
+                f"{self.name}: reads {self.inputs} values an image {self.input_shape}, "
+                f"the images have shape {images.shape[1:]}"
+            )
+        return images.reshape(len(images), -1)
+
+
+def load(given: Path, model: Path) -> tuple[int, ...]:
+    """Read a QONNX file, write it cleaned to `model`; return the shape of one image.
+
+    `UserError`, in one line, for a file that is no QONNX or holds what cannot be built; then
+    nothing is written.
+    """
+    source = read(given)
+    part = model.with_name(model.name + ".part")
+    part.write_bytes(source.file.model.SerializeToString(deterministic=True))
+    part.replace(model)
+    return source.input_shape
+
+
+def golden(model: Path, images: np.ndarray) -> Golden:
+    """What the file, run by qonnx, computes layer by layer for uint8 images (N, ...)."""
+    source = read(model)
+    flat = source.flat(images)
+    chain = Chain.of(source.model)
+    values, encodings, tail = tables(chain, None, source.pixels)
+    inputs = source.pixels[flat]
+    tensors = run(source.model, {source.model.graph.input[0].name: inputs}, len(inputs))
+    activations, accumulators = [], []
+    for product, encoding in zip(chain.products, encodings, strict=True):
+        bits = encoding.activations(tensors[product.source]).astype(np.uint8)
+        activations.append(bits)
+        accumulators.append((bipolar(bits) @ bipolar(encoding.bits).T).astype(np.int32))
+    scores = logits(model, images)
+    return Golden(
+        flat,
+        tuple(e.bits for e in encodings),
+        tuple(activations),
+        tuple(accumulators),
+        scores,
+        scores.argmax(1),
+        tuple(e.activations(x).astype(np.uint8) for e, x in zip(encodings, values, strict=True)),
+        tail,
+    ).check()
+
+
+def labels(model: Path, images: np.ndarray, seconds: float | None = None) -> np.ndarray:
+    """Labels int64 (M,) of uint8 images (N, ...), by running the file with qonnx.
+
+    M is N, or fewer where the `seconds` are over first: whole batches, at least one.
+    """
+    return logits(model, images, seconds).argmax(1)
+
+
+def logits(model: Path, images: np.ndarray, seconds: float | None = None) -> np.ndarray:
+    """As `labels`: float32 (M, classes). Of a file that ends in TopK, what TopK reads."""
+    source = read(model)
+    end = Chain.of(source.file).tail_end
+    entry = source.file.graph.input[0]
+    inputs = source.pixels[source.flat(images)].reshape(len(images), *source.input_shape)
+    inputs = inputs.astype(helper.tensor_dtype_to_np_dtype(entry.type.tensor_type.elem_type))
+    scores: list[np.ndarray] = []
+    start = time.monotonic()
+    for i in range(0, len(inputs), BATCH):
+        if scores and seconds is not None and time.monotonic() - start > seconds:
+            break
+        batch = inputs[i : i + BATCH]
+        scores.append(run(source.file, {entry.name: batch}, len(batch))[end])
+    return np.concatenate(scores)
+
+
+def read(path: Path) -> Source:
+    """Read and check a QONNX file; `UserError` as `load` says."""
+    proto = _parse(path)
+    try:
+        return _checked(ModelWrapper(proto), path)
+    except UserError as fault:
+        raise UserError(_line(fault)) from fault  # names in a file may hold anything
+    except Exception as fault:  # whatever qonnx and onnxruntime meet in a damaged file
+        raise UserError(
+            f"{path.name}: damaged, or not as qonnx writes it ({type(fault).__name__}: "
+            f"{_line(fault)[:200]})"
+        ) from fault
+
+
+def _checked(model: ModelWrapper, path: Path) -> Source:
+    model = _static(model, path.name)
+    _refuse_unwritten(model)
+    _refuse_operators(model, (*SUPPORTED, *ON_SHAPES))
+    model = model.transform(InferShapes()).transform(FoldConstants(exclude_op_types=KEPT))
+    model = cleanup_model(model.transform(FoldShapes()))
+    _refuse_operators(model, SUPPORTED)
+    _refuse_bit_widths(model)
+    chain = Chain.of(model)
+    if not chain.products:
+        raise UserError(f"{path.name}: holds no matrix product; not a network")
+    flat = model.transform(FlattenInput()).transform(InferShapes())
+    source = Source(path.name, model, flat, _reads_pixels(chain))
+    if source.reads_pixels:
+        flat.set_tensor_datatype(flat.graph.input[0].name, DataType["UINT8"])
+    tables(Chain.of(flat), None, source.pixels)  # refuses operands of more than one bit
+    return source
+
+
+def _parse(path: Path) -> ModelProto:
+    """The protobuf message of an ONNX file that has nodes."""
+    if not path.is_file():
+        raise UserError(f"{path}: no such file")
+    try:
+        model = onnx.load(str(path))
+    except FileNotFoundError as fault:
+        raise UserError(
+            f"{path}: its weights are in a second file that is missing: {_line(fault)[:200]}"
+        ) from fault
+    except (DecodeError, OSError, ValueError, onnx.checker.ValidationError) as fault:
+        raise UserError(f"{path}: not an ONNX file, or cut short ({_line(fault)[:200]})") from fault
+    if not model.graph.node or not model.graph.output:
+        raise UserError(f"{path}: holds no graph; not an ONNX file, or cut short")
+    return model
+
+
+def _static(model: ModelWrapper, name: str) -> ModelWrapper:
+    """Give the only input batch 1; parameters are no inputs; tensors in order, no old shapes."""
+    model = model.transform(RemoveStaticGraphInputs())
+    inputs = [x.name for x in model.graph.input]
+    if len(inputs) != 1 or len(model.graph.output) != 1:
+        raise UserError(
+            f"{name}: has {len(inputs)} inputs and {len(model.graph.output)} outputs, "
+            "supported is one of each"
+        )
+    batch, *shape = [d.dim_value for d in model.graph.input[0].type.tensor_type.shape.dim] or [0]
+    if not shape or not all(shape):
+        raise UserError(
+            f"{name}: the input's shape {(batch, *shape)} is open; export with a fixed image size"
+        )
+    model.set_tensor_shape(inputs[0], [1, *shape])
+    while model.graph.value_info:
+        model.graph.value_info.pop()
+    output = model.graph.output[0].type.tensor_type.shape
+    if output.dim:
+        output.dim[0].dim_value = 1
+    for node in model.get_nodes_by_op_type("Reshape"):
+        target = model.get_initializer(node.input[1])
+        if target is not None and batch > 1 and target[0] == batch:
+            model.set_initializer(node.input[1], np.array([1, *target[1:]], np.int64))
+    return model.transform(SortGraph())
+
+
+def _refuse_unwritten(model: ModelWrapper) -> None:
+    """`UserError` at the first node that reads what nothing writes."""
+    written = {x.name for x in model.graph.input} | {x.name for x in model.graph.initializer}
+    for node in model.graph.node:
+        for name in filter(None, node.input):
+            if name not in written:
+                raise UserError(
+                    f"node {node.name or node.op_type} reads tensor {name}, which nothing writes"
+                )
+        written.update(node.output)
+
+
+def _refuse_operators(model: ModelWrapper, supported: tuple[str, ...]) -> None:
+    """`UserError` at the first node on the input's way that is not supported."""
+    dynamic = dynamic_tensors(model)
+    for node in model.graph.node:
+        if not dynamic.intersection(node.input):
+            continue
+        if node.op_type in PADDING and _pads(node) and _is_binary(model, node.input[0]):
+            raise UserError(
+                f"node {node.name or node.output[0]} ({node.op_type}) pads binary data with "
+                "zeros, and zero is neither -1 nor +1; train with padding of -1, or none"
+            )
+        if node.op_type not in supported:
+            raise UserError(
+                f"operator {node.op_type} (node {node.name or node.output[0]}) is not supported; "
+                f"supported are {', '.join(sorted(SUPPORTED))}"
+            )
+
+
+def _pads(node: NodeProto) -> bool:
+    for attribute in node.attribute:
+        if attribute.name == "pads" and any(attribute.ints):
+            return True
+        if attribute.name == "auto_pad" and attribute.s in (b"SAME_UPPER", b"SAME_LOWER"):
+            return True
+    return node.op_type == "Pad" and not any(a.name == "pads" for a in node.attribute)
+
+
+def _is_binary(model: ModelWrapper, tensor: str) -> bool:
+    """Whether a quantiser wrote the tensor, possibly reshaped or pooled since."""
+    node = model.find_producer(tensor)
+    while node is not None and node.op_type in (*SHAPING, "Transpose", "MaxPool"):
+        node = model.find_producer(node.input[0])
+    return node is not None and node.op_type in QUANTISERS
+
+
+def _refuse_bit_widths(model: ModelWrapper) -> None:
+    """`UserError` at the first quantiser of more than one bit."""
+    for node in model.graph.node:
+        if node.op_type == "Quant":
+            bits = model.get_initializer(node.input[3])
+            if bits is None or float(bits) != 1:
+                what = "activations" if node.input[0] in dynamic_tensors(model) else "weights"
+                raise UserError(
+                    f"node {node.name} (Quant) makes {what} of {bits} bits, "
+                    "supported is one bit (-1 and +1)"
+                )
+        if node.op_type == "MultiThreshold":
+            thresholds = model.get_initializer(node.input[1])
+            if thresholds is None or thresholds.shape[1] != 1:
+                raise UserError(
+                    f"node {node.name} (MultiThreshold) makes activations of more than one bit, "
+                    "supported is one bit"
+                )
+
+
+def _reads_pixels(chain: Chain) -> bool:
+    """Whether the file's input is 0..255: typed so, or divided by 255 first."""
+    model = chain.model
+    tensor = model.graph.input[0].name
+    integer = model.graph.input[0].type.tensor_type.elem_type in (TensorProto.UINT8,)
+    if integer or model.get_tensor_datatype(tensor) == DataType["UINT8"]:
+        return True
+    for node in chain.segments[0]:
+        if node.op_type in SHAPING:
+            continue
+        constant = model.get_initializer(node.input[1]) if len(node.input) > 1 else None
+        expected = SCALINGS.get(node.op_type)
+        return bool(
+            expected and constant is not None and np.allclose(constant, expected, rtol=1e-4, atol=0)
+        )
+    return False
+
+
+def _line(fault: Exception) -> str:
+    """An exception's text in one line."""
+    return " ".join(str(fault).split()) or type(fault).__name__

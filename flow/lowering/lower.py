@@ -1,0 +1,109 @@
+"""QONNX file -> integer dataflow graph, through FINN, one checked pass at a time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from qonnx.core.modelwrapper import ModelWrapper
+from qonnx.transformation.base import Transformation
+from qonnx.transformation.infer_shapes import InferShapes
+
+from flow.errors import UserError
+from flow.graph import Graph
+from flow.lowering import finn_adapter, foreign
+from flow.lowering.check import check
+from flow.lowering.finn_adapter import Pass
+from flow.lowering.golden import PIXELS, Golden
+from flow.lowering.passes.enumerate_activations import EnumerateActivations
+from flow.lowering.passes.popcount_width import SetPopcountWidth
+from flow.lowering.passes.scale_out_activations import ScaleOutActivations
+from flow.lowering.passes.scale_out_weights import ScaleOutWeights
+from flow.lowering.passes.to_tensor import PrependToTensor
+from flow.lowering.passes.uniform_to_scalar import UniformToScalar
+
+ENUMERATED = "EnumerateActivations"  # from here on thresholds must hold for all values
+
+
+@dataclass(frozen=True, eq=False)
+class Lowered:
+    """The graph, unfolded; for every pass how many images it was checked on; FINN's own layers."""
+
+    graph: Graph
+    passes: list[dict[str, int | str]]
+    hardware: ModelWrapper
+
+
+def lower(model: Path, golden: Golden, log: Path | None = None) -> Lowered:
+    """Lower a QONNX file, comparing with the trained network after every pass.
+
+    `golden` is what the network computes for some images: from `lowering.export.golden`, or from
+    `lowering.foreign.golden` where the file is all there is. FINN's messages go to the file `log`.
+    `UserError` for what is not supported, `MismatchError` at the first difference, naming the pass
+    and the layer.
+    """
+    origin = foreign.read(model)
+    if not len(golden):
+        raise UserError("lowering is checked on images, and there are none")
+    _refuse_tail(golden)
+    records = [check(origin.model, golden, "Import", origin.pixels, whole_domain=False)]
+    lowered, pixels, proven = origin.model, PIXELS.astype(np.float32), False
+    with finn_adapter.chatter(log):
+        for name, transformations in passes(golden, origin.reads_pixels):
+            for transformation in (*transformations, *finn_adapter.upkeep()):
+                lowered = lowered.transform(transformation)
+            proven = proven or name == ENUMERATED
+            records.append(check(lowered, golden, name, pixels, whole_domain=proven))
+    return Lowered(finn_adapter.to_graph(lowered, model.stem), records, lowered)
+
+
+def passes(golden: Golden, reads_pixels: bool) -> list[Pass]:
+    """Every pass from the QONNX dialect to hardware layers, in order.
+
+    EnumerateActivations stands for FINN's derivation of thresholds from batch norms,
+    SetPopcountWidth for its MinimizeAccumulatorWidth.
+    """
+    finn = finn_adapter
+    return [
+        *([] if reads_pixels else _own(PrependToTensor(), InferShapes())),
+        *_own(ScaleOutActivations()),
+        *finn.to_finn_dialect(),
+        *_own(ScaleOutWeights()),
+        *_own(EnumerateActivations(golden)),
+        *finn.insert_topk(),
+        *_own(UniformToScalar()),
+        *finn.streamline(),
+        *finn.to_xnor(),
+        *finn.streamline(", XNOR"),
+        *finn.absorb_tail(),
+        *finn.to_hardware(),
+        *_own(SetPopcountWidth()),
+        *finn.round_thresholds(),
+        *finn.minimize_weights(),
+    ]
+
+
+def _own(*transformations: Transformation) -> list[Pass]:
+    return [(type(transformations[0]).__name__, list(transformations))]
+
+
+def _refuse_tail(golden: Golden) -> None:
+    """`UserError` unless the logits are one strictly monotone function of the accumulators.
+
+    Then the largest logit is that of the largest accumulator (or of the smallest, whose sign a
+    pass changes), ties included.
+    """
+    tail = golden.tail
+    other = np.flatnonzero((tail != tail[:, :1]).any(0))
+    if len(other):
+        raise UserError(
+            f"the logits of class {other[0]} are scaled or shifted unlike those of class 0; "
+            "only a scale and bias that all classes share can be left out of the hardware"
+        )
+    steps = np.diff(tail[:, 0])
+    if not ((steps > 0).all() or (steps < 0).all()):
+        raise UserError(
+            "the logits do not rise (or fall) with the last layer's accumulators everywhere; "
+            "give the last scale a value that is not zero"
+        )

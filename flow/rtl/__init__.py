@@ -1,0 +1,1 @@
+"""Graph -> folded RTL, memory files, and its simulation against the integer reference."""

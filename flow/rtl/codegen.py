@@ -1,0 +1,466 @@
+"""Dataflow graph -> a folder that simulates and synthesises by itself.
+
+`generate` writes `top.sv` (one instance a layer, named after it), the memory files of weights and
+thresholds, copies of the modules of hw/rtl that are used, and the one file list `files.f`. All
+paths are relative, so every tool runs in that folder. Neighbours that differ in elements a beat
+get a width converter between them; where no integer ratio joins the two widths, two: up to their
+least common multiple and down again.
+
+The same graph always gives the same bytes, and a file that would not change is not written.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import asdict, dataclass, field, fields
+from functools import cache
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from flow.errors import UserError
+from flow.graph import Graph, LabelSelect, Layer, MatrixVector, Stream, Threshold
+from flow.paths import RTL
+from flow.pipeline import write_atomically
+from flow.rtl import packing
+from flow.rtl.estimate import fifo_uses_block_ram, uses_block_ram
+from flow.rtl.glue import Width, glue
+
+DESIGN = "design.json"
+FILE_LIST = "files.f"
+TOP = "top"
+
+
+@dataclass(frozen=True)
+class Tap:
+    """A stream as nets `<net>_tdata`, `_tvalid`, `_tready` in top.sv; it carries `tensor`."""
+
+    net: str
+    tensor: str
+    bits: int  # of one element
+    signed: bool
+    parallel: int  # elements a beat
+    beats: int  # an image
+
+    @property
+    def width(self) -> int:
+        return self.bits * self.parallel
+
+
+@dataclass(frozen=True)
+class Unit:
+    """An instance in top.sv between two taps. `layer` is the graph's layer it is or serves."""
+
+    name: str
+    module: str
+    layer: str
+    source: str
+    target: str
+    parameters: dict[str, int | str]
+
+
+@dataclass(frozen=True)
+class Memory:
+    """A file of weights or thresholds: `array` of `layer`, `depth` words of `width` bits."""
+
+    file: str
+    layer: str
+    array: str
+    depth: int
+    width: int
+
+
+@dataclass(frozen=True)
+class Design:
+    """What the stages after code generation need to know of the generated folder."""
+
+    folder: Path = field(metadata={"saved": False})
+    top: str
+    graph: str
+    files: tuple[str, ...]
+    in_bits: int  # of s_axis_tdata, a multiple of 8
+    out_bits: int  # of m_axis_tdata, a multiple of 8
+    in_beats: int  # an image
+    out_beats: int  # an image
+    taps: tuple[Tap, ...]
+    units: tuple[Unit, ...]
+    memories: tuple[Memory, ...]
+
+    def tap(self, net: str) -> Tap:
+        return next(t for t in self.taps if t.net == net)
+
+    def layer_unit(self, layer: str) -> Unit:
+        """The instance that is the layer itself, not a converter in front of it."""
+        return next(u for u in self.units if u.layer == layer and u.module not in GLUE)
+
+    def save(self) -> None:
+        body = {"schema": 1} | {k: v for k, v in asdict(self).items() if k != "folder"}
+        write_if_changed(self.folder / DESIGN, json.dumps(body, indent=1) + "\n")
+
+    @classmethod
+    def load(cls, folder: Path) -> Design:
+        """Read what `generate` wrote into `folder`."""
+        try:
+            body = json.loads((folder / DESIGN).read_text())
+        except FileNotFoundError as error:
+            raise UserError(f"{folder}: no {DESIGN}; generate the RTL first") from error
+        parts = {"taps": Tap, "units": Unit, "memories": Memory}
+        for key, kind in parts.items():
+            body[key] = tuple(kind(**item) for item in body[key])
+        names = {f.name for f in fields(cls)} - {"folder"}
+        body["files"] = tuple(body["files"])
+        return cls(folder=folder, **{k: body[k] for k in names})
+
+
+GLUE = ("axis_width", "axis_fifo")
+
+
+def generate(graph: Graph, folder: Path) -> Design:
+    """Write the RTL of a folded graph into `folder`; return what it consists of."""
+    graph.check()
+    builder = _Builder(graph)
+    builder.build()
+    folder.mkdir(parents=True, exist_ok=True)
+    for memory, words in builder.memories:
+        write_if_changed(folder / memory.file, packing.mem_text(words))
+    modules = _module_closure({unit.module for unit in builder.units})
+    for module in modules:
+        write_if_changed(folder / f"{module}.sv", (RTL / f"{module}.sv").read_text())
+    first, last = builder.taps[0], builder.taps[-1]
+    design = Design(
+        folder=folder,
+        top=TOP,
+        graph=graph.name,
+        files=(*(f"{module}.sv" for module in modules), f"{TOP}.sv"),
+        in_bits=_whole_bytes(first.width),
+        out_bits=_whole_bytes(last.width),
+        in_beats=first.beats,
+        out_beats=last.beats,
+        taps=tuple(builder.taps),
+        units=tuple(builder.units),
+        memories=tuple(memory for memory, _ in builder.memories),
+    )
+    write_if_changed(folder / f"{TOP}.sv", top_text(graph, design))
+    write_if_changed(folder / FILE_LIST, "\n".join(design.files) + "\n")
+    design.save()
+    return design
+
+
+def memory_words(graph: Graph, memory: Memory) -> np.ndarray:
+    """What a memory file must hold: (depth, width) of bits."""
+    layer = graph.layer(memory.layer)
+    if isinstance(layer, MatrixVector):
+        return packing.matrix_words(layer.weights, layer.PE, layer.SIMD)
+    if isinstance(layer, Threshold):
+        source = graph.streams[layer.source]
+        uniform = is_uniform(layer)
+        thresholds = layer.thresholds[:1] if uniform else layer.thresholds
+        PE = 1 if uniform else layer.PE
+        return packing.threshold_words(thresholds, PE, source.bits, source.type.signed())
+    raise TypeError(f"layer {layer.name} of kind {layer.kind} has no memory")
+
+
+def is_uniform(layer: Threshold) -> bool:
+    """Whether every channel has the same thresholds, so that one word serves them all."""
+    return bool((layer.thresholds == layer.thresholds[0]).all())
+
+
+class _Builder:
+    """Walks the graph once and collects taps, units and memories in the order of the stream."""
+
+    def __init__(self, graph: Graph):
+        self.graph = graph
+        self.instance_names: set[str] = set()
+        self.net_names: set[str] = set()
+        self.taps: list[Tap] = []
+        self.units: list[Unit] = []
+        self.memories: list[tuple[Memory, np.ndarray]] = []
+        self.at: dict[str, Tap] = {}  # tensor -> the tap at which it can be read now
+
+    def build(self) -> None:
+        layers = self.graph.layers
+        for before, layer in pairwise(layers):
+            if layer.source != before.target:
+                raise UserError(
+                    f"layer {layer.name}: reads {layer.source}, but {before.name} before it writes "
+                    f"{before.target}; code is generated for a chain of layers only"
+                )
+        self.instances = {layer.name: _unique(layer.name, self.instance_names) for layer in layers}
+        self._tap(self.graph.input, layers[0].in_parallel)
+        for layer in layers:
+            source = self._joined(layer)
+            target = self._tap(layer.target, layer.out_parallel)
+            parameters = self._parameters(layer)
+            name = self.instances[layer.name]
+            self._unit(name, MODULES[layer.kind], layer, source, target, parameters)
+
+    def _joined(self, layer: Layer) -> Tap:
+        """The tap at which the layer reads, behind the converters and the FIFO it needs."""
+        tap = self.at[layer.source]
+        for part in glue(tap.parallel, layer):
+            if isinstance(part, Width):
+                module, suffix = "axis_width", f"by{part.after}"
+                after = self._tap(layer.source, part.after, suffix)
+                parameters = {"IN_BITS": tap.width, "OUT_BITS": after.width}
+            else:
+                module, suffix = "axis_fifo", "queued"
+                after = self._tap(layer.source, part.parallel, suffix)
+                block = int(fifo_uses_block_ram(part, after.bits))
+                parameters = {"WIDTH": after.width, "DEPTH": part.depth, "BLOCK": block}
+            name = _unique(f"{self.instances[layer.name]}_{suffix}", self.instance_names)
+            self._unit(name, module, layer, tap, after, parameters)
+            tap = after
+        return tap
+
+    def _tap(self, tensor: str, parallel: int, suffix: str = "") -> Tap:
+        stream = self.graph.streams[tensor]
+        wanted = f"{tensor}_{suffix}" if suffix else tensor
+        tap = Tap(
+            net=_unique(wanted, self.net_names),
+            tensor=tensor,
+            bits=stream.bits,
+            signed=stream.type.signed(),
+            parallel=parallel,
+            beats=stream.size // parallel,
+        )
+        self.at[tensor] = tap
+        self.taps.append(tap)
+        return tap
+
+    def _unit(
+        self, name: str, module: str, layer: Layer, source: Tap, target: Tap, parameters: dict
+    ) -> None:
+        unit = Unit(name, module, layer.name, source.net, target.net, parameters)
+        self.units.append(unit)
+
+    def _parameters(self, layer: Layer) -> dict[str, int | str]:
+        source, target = self.graph.streams[layer.source], self.graph.streams[layer.target]
+        if isinstance(layer, MatrixVector):
+            return {
+                "MW": layer.MW,
+                "MH": layer.MH,
+                "PE": layer.PE,
+                "SIMD": layer.SIMD,
+                "ACC_BITS": target.bits,
+                "BLOCK": int(uses_block_ram(layer)),
+                "WEIGHTS": self._memory(layer, "weights"),
+            }
+        if isinstance(layer, Threshold):
+            return {
+                "C": layer.channels,
+                "PE": layer.PE,
+                "LEVELS": layer.levels,
+                "IN_BITS": source.bits,
+                "OUT_BITS": target.bits,
+                "SIGNED": int(source.type.signed()),
+                "UNIFORM": int(is_uniform(layer)),
+                "BLOCK": 0,
+                "THRESHOLDS": self._memory(layer, "thresholds"),
+            }
+        if isinstance(layer, LabelSelect):
+            return {
+                "CLASSES": layer.classes,
+                "PE": layer.PE,
+                "IN_BITS": source.bits,
+                "OUT_BITS": target.bits,
+                "SIGNED": int(source.type.signed()),
+            }
+        raise UserError(f"layer {layer.name}: no RTL module for a layer of kind {layer.kind}")
+
+    def _memory(self, layer: Layer, array: str) -> str:
+        file = f"{self.instances[layer.name]}_{array}.mem"
+        words = memory_words(self.graph, Memory(file, layer.name, array, 0, 0))
+        self.memories.append((Memory(file, layer.name, array, *words.shape), words))
+        return file
+
+
+def _unique(wanted: str, taken: set[str]) -> str:
+    """A legal SystemVerilog name, without "__", that is not taken yet; takes it.
+
+    Instances and nets may share a name, as layer and stream often do: a net in top.sv is never
+    called that alone, but `<name>_tdata` and so on, and no instance ends like this.
+    """
+    base = re.sub(r"_{2,}", "_", re.sub(r"\W", "_", wanted, flags=re.ASCII)).strip("_")
+    if not re.match(r"[A-Za-z]", base):
+        base = f"n{base}"
+    name, count = base, 2
+    while name.lower() in taken or name in _RESERVED or re.search(r"_t(data|valid|ready)$", name):
+        name, count = f"{base}_{count}", count + 1
+    taken.add(name.lower())
+    return name
+
+
+MODULES = {
+    "threshold": "threshold",
+    "mvu_bin": "mvu_bin",
+    "label_select": "label_select",
+}
+
+# Words that a layer or tensor could be called and SystemVerilog keeps for itself, and our ports.
+_WORDS = """
+alias always and assign begin bind bit buf byte case cell class config const cover disable do
+edge else end enum event export extends extern final first for force forever fork function
+global if import initial inout input inside instance int integer interface join let library
+local logic longint matches module nand new nor not null or output package packed parameter
+primitive priority program property protected pure rand real ref reg release repeat return
+sequence shortint shortreal signed small solve specify static string strong struct super table
+tagged task this time timeunit tri type typedef union unique unsigned use var vectored virtual
+void wait wand weak while wildcard wire with within wor xnor xor aclk aresetn s_axis m_axis top
+"""
+_RESERVED = frozenset(_WORDS.split())
+
+
+# --- text ---------------------------------------------------------------------------------------
+
+
+def top_text(graph: Graph, design: Design) -> str:
+    """The text of top.sv."""
+    first, last = design.taps[0], design.taps[-1]
+    lines = [
+        *_header(graph, design),
+        f"module {design.top} (",
+        "  input  logic aclk,",
+        "  input  logic aresetn,",
+        f"  // {design.in_beats} beats an image, {first.parallel} x {first.bits} bit each",
+        f"  input  logic [{design.in_bits - 1}:0] s_axis_tdata,",
+        "  input  logic s_axis_tvalid,",
+        "  output logic s_axis_tready,",
+        f"  // {design.out_beats} beats an image, {last.parallel} x {last.bits} bit each",
+        f"  output logic [{design.out_bits - 1}:0] m_axis_tdata,",
+        "  output logic m_axis_tvalid,",
+        "  input  logic m_axis_tready",
+        ");",
+        "",
+        "  // Streams, in the order of the data.",
+    ]
+    for tap in design.taps:
+        lines.append(f"  logic [{tap.width - 1}:0] {tap.net}_tdata;")
+        lines.append(f"  logic {tap.net}_tvalid, {tap.net}_tready;")
+    lines += ["", f"  assign {first.net}_tdata = s_axis_tdata[{first.width - 1}:0];"]
+    lines += [
+        f"  assign {first.net}_tvalid = s_axis_tvalid;",
+        f"  assign s_axis_tready = {first.net}_tready;",
+    ]
+    if padding := design.in_bits - first.width:
+        lines += [
+            f"  logic unused_padding;  // the upper {padding} bits fill a beat up to whole bytes",
+            f"  assign unused_padding = &s_axis_tdata[{design.in_bits - 1}:{first.width}];",
+        ]
+    for unit in design.units:
+        lines += ["", *_instance(graph, design, unit)]
+    data = f"{last.net}_tdata"
+    if padding := design.out_bits - last.width:
+        data = f"{{{padding}'d0, {data}}}"
+    lines += [
+        "",
+        f"  assign m_axis_tdata = {data};",
+        f"  assign m_axis_tvalid = {last.net}_tvalid;",
+        f"  assign {last.net}_tready = m_axis_tready;",
+        "",
+        "endmodule",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _header(graph: Graph, design: Design) -> list[str]:
+    source, target = graph.streams[graph.input], graph.streams[graph.output]
+    names = max(len(layer.name) for layer in graph)
+    rows = []
+    for layer in graph:
+        fold = " ".join(f"{k}={v}" for k, v in _fold(layer).items())
+        rows.append(
+            f"//   {layer.name:{names}}  {_describe(graph, layer):34} {fold:16}"
+            f" {layer.cycles(graph):6} cycles"
+        )
+    return [
+        f"// {graph.name}: {_shape(source)} -> {_shape(target)}.",
+        "//",
+        "// Generated by flow/rtl/codegen.py; a change belongs there or in the graph.",
+        "//",
+        "// Layers, with the cycles an image occupies each:",
+        *rows,
+        "//",
+        "// AXI-Stream in and out without sideband signals; aresetn is synchronous. The element of",
+        "// the lowest number is in the least significant bits of a beat; upper bits left over are",
+        "// ignored on input and 0 on output. Memory files are read from the tool's folder.",
+    ]
+
+
+def _instance(graph: Graph, design: Design, unit: Unit) -> list[str]:
+    source, target = design.tap(unit.source), design.tap(unit.target)
+    if unit.module == "axis_width":
+        note = f"  // {source.parallel} -> {target.parallel} elements a beat for {unit.layer}"
+    elif unit.module == "axis_fifo":
+        note = f"  // one vector in advance for {unit.layer}"
+    else:
+        layer = graph.layer(unit.layer)
+        note = f"  // {_describe(graph, layer)}, {layer.cycles(graph)} cycles an image"
+    parameters = [
+        f'    .{key}("{value}")' if isinstance(value, str) else f"    .{key}({value})"
+        for key, value in unit.parameters.items()
+    ]
+    ports = [
+        "    .aclk(aclk),",
+        "    .aresetn(aresetn),",
+        f"    .s_axis_tdata({source.net}_tdata),",
+        f"    .s_axis_tvalid({source.net}_tvalid),",
+        f"    .s_axis_tready({source.net}_tready),",
+        f"    .m_axis_tdata({target.net}_tdata),",
+        f"    .m_axis_tvalid({target.net}_tvalid),",
+        f"    .m_axis_tready({target.net}_tready)",
+    ]
+    head = [note, f"  {unit.module} #("]
+    return [*head, ",\n".join(parameters), f"  ) {unit.name} (", *ports, "  );"]
+
+
+def _describe(graph: Graph, layer: Layer) -> str:
+    if isinstance(layer, MatrixVector):
+        where = "block RAM" if uses_block_ram(layer) else "LUTs"
+        return f"{layer.MW} x {layer.MH} weights in {where}"
+    if isinstance(layer, Threshold):
+        same = "the same" if is_uniform(layer) else "own"
+        return f"{layer.channels} channels, {same} {layer.levels} level(s)"
+    return f"label of {graph.streams[layer.source].size} scores"
+
+
+def _fold(layer: Layer) -> dict[str, Any]:
+    return {key: getattr(layer, key) for key in ("PE", "SIMD") if hasattr(layer, key)}
+
+
+def _shape(stream: Stream) -> str:
+    return f"{stream.name} {' x '.join(map(str, stream.shape))} {stream.dtype}"
+
+
+# --- files --------------------------------------------------------------------------------------
+
+
+def write_if_changed(path: Path, text: str) -> None:
+    """Write `text` to `path`, whole or not at all, unless it is there already."""
+    if not path.is_file() or path.read_text() != text:
+        write_atomically(path, text)
+
+
+@cache
+def _instantiated(module: str) -> frozenset[str]:
+    """Modules of hw/rtl that a module of hw/rtl instantiates."""
+    code = re.sub(r"//.*", "", (RTL / f"{module}.sv").read_text())
+    known = {path.stem for path in RTL.glob("*.sv")}
+    return frozenset(set(re.findall(r"\b(\w+)\s*#\s*\(", code)) & known - {module})
+
+
+def _module_closure(modules: set[str]) -> tuple[str, ...]:
+    """The modules and all they instantiate, in alphabetical order."""
+    found: set[str] = set()
+    waiting = set(modules)
+    while waiting:
+        module = waiting.pop()
+        found.add(module)
+        waiting |= _instantiated(module) - found
+    return tuple(sorted(found))
+
+
+def _whole_bytes(bits: int) -> int:
+    return -(-bits // 8) * 8
