@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 
 from flow.implement.netlist_check import FLIP_FLOPS
 
-LIMIT = 32  # loads a driver
+LIMIT = 12  # loads a driver
 DEPTH = 4  # unnamed cells in a row whose place is guessed
 ROUNDS = 12  # copies load the drivers in front of them, which may then need copies too
 COPIED = FLIP_FLOPS | {"INV"} | {f"LUT{n}" for n in range(1, 7)}

@@ -29,6 +29,7 @@ LUTS_A_TARGET = 400.0  # what a latency shorter by `target_cycles` may cost
 WAYS = 8  # kept for each folding of a layer
 INPUT_BITS = 128  # widest input beat that is chosen without being asked for
 TARGETS = (16, 32, 49, 56, 64, 96, 128, 256, 512, 1024, 2048, 4096)  # of a sweep
+LUT_WORD = 256  # widest word of weights kept in LUTs: every address line reaches all of them
 LUT_LIMIT = 17_000  # a design of this size routes reliably with the open tools
 
 
@@ -151,7 +152,7 @@ def _choices(graph: Graph, layer: Layer, target: int, fixed: dict[str, Any]) -> 
             {"PE": pe, "SIMD": simd, "ram_style": style}
             for pe in divisors(layer.MH)
             for simd in divisors(layer.MW)
-            for style in (("lut", "block") if layer.ram_style == "auto" else (layer.ram_style,))
+            for style in _ram_styles(layer, pe * simd)
         ]
     elif isinstance(layer, Threshold):
         options = [{"PE": pe} for pe in divisors(layer.channels)]
@@ -180,6 +181,15 @@ def _choices(graph: Graph, layer: Layer, target: int, fixed: dict[str, Any]) -> 
             f"target_cycles={target}; ask for more cycles"
         )
     return fast
+
+
+def _ram_styles(layer: MatrixVector, width: int) -> tuple[str, ...]:
+    """Where weights of `width` bits a word may live."""
+    if layer.ram_style != "auto":
+        return (layer.ram_style,)
+    if LUT_WORD < width < layer.weights.size:
+        return ("block",)
+    return ("lut", "block")
 
 
 def _cost(graph: Graph, layer: Layer) -> float:
