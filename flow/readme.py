@@ -30,7 +30,7 @@ COLUMNS = (
     "LUT",
     "block RAM",
     "clock",
-    "image to `.bit`",
+    "whole way",
 )
 
 
