@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from flow import reference, report
-from flow.bits import prove
+from flow.bits import bram, prove
 from flow.errors import MismatchError, UserError
 from flow.graph import Graph
 from flow.implement import bitstream, boards
@@ -197,7 +197,17 @@ def _simulate(work: Work, folder: Path) -> dict[str, Any]:
 
 def _bitstream(work: Work, folder: Path) -> dict[str, Any]:
     _, design = work.rtl()
-    return bitstream.build(design, work.board, folder, work.hardware.clock_mhz)
+    built = bitstream.build(design, work.board, folder, work.hardware.clock_mhz)
+    sources = folder / "sources"
+    checked = bram.check_bram(
+        folder / "design.bit",
+        work.board.part,
+        folder / f"seed-{built['pnr_seed']}" / "routed.json",
+        sources / "netlist.json",
+        prove.roms(design, sources),
+    )
+    built["bitstream"]["memories"] = asdict(checked)
+    return built
 
 
 def _prove(work: Work, folder: Path) -> dict[str, Any]:

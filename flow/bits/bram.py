@@ -24,6 +24,7 @@ import numpy as np
 from flow.bits.decode import read_bit
 from flow.bits.xray import FRAME_BITS, Database, Tile, load
 from flow.errors import MismatchError, UserError
+from flow.implement import fanout
 
 _BEL = re.compile(r"X(\d+)Y(\d+)/RAMB(?:18|36)_X\d+Y(\d+)\.\w+")
 _DATA, _PARITY = 16384, 2048  # bits of a half
@@ -85,6 +86,7 @@ def check_bram(
     database = load(part)
     image = read_bit(bit, part)
     module = top_module(mapped)
+    fanout.join(module)  # address lines may have been copied
     rams = _find(module, top_module(placed), database, image)
     bits = sum(_check_init(ram) for ram in rams)
     in_block_ram = 0

@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 
 from flow.implement.netlist_check import FLIP_FLOPS
 
+COPY = "$copy"  # in the names of copies, before a number
 LIMIT = 12  # loads a driver
 DEPTH = 4  # unnamed cells in a row whose place is guessed
 ROUNDS = 12  # copies load the drivers in front of them, which may then need copies too
@@ -61,6 +62,20 @@ def split(module: dict[str, Any], keep: Collection[str] = (), limit: float = LIM
             break
     module.pop("last_bit", None)
     return added
+
+
+def join(module: dict[str, Any]) -> None:
+    """Undo `split`, in place: every sink reads the first driver again, and the copies are gone."""
+    cells, nets = module["cells"], module["netnames"]
+    outputs = {name: bit for bit, name in _drivers(module).items()}
+    first = {outputs[name]: outputs[name.split(COPY)[0]] for name in outputs if COPY in name}
+    for name in [name for name in cells if COPY in name]:
+        del cells[name]
+    for name in [name for name, net in nets.items() if first.keys() & set(net["bits"])]:
+        del nets[name]
+    for cell in cells.values():
+        for bits in cell["connections"].values():
+            bits[:] = [first.get(bit, bit) for bit in bits]
 
 
 def _sinks(module: dict[str, Any]) -> dict[int, list[Sink]]:
@@ -154,12 +169,12 @@ def _copy(
         None,
     )
     for sinks in shares[1:]:
-        serial = sum(1 for name in cells if name.startswith(f"{driver}$copy")) + 1
+        serial = sum(1 for name in cells if name.startswith(f"{driver}{COPY}")) + 1
         fresh = _fresh(module)
         copy = deepcopy(original)
         copy["connections"][output] = [fresh]
-        cells[f"{driver}$copy{serial}"] = copy
-        places[f"{driver}$copy{serial}"] = places[sinks[0].cell]
+        cells[f"{driver}{COPY}{serial}"] = copy
+        places[f"{driver}{COPY}{serial}"] = places[sinks[0].cell]
         if known:  # so that the copy is still told as part of its layer
             nets[f"{known[0]}_{known[1]}_copy{serial}"] = {"hide_name": 0, "bits": [fresh]}
         for sink in sinks:

@@ -75,6 +75,15 @@ def test_loads_are_limited_and_every_pin_keeps_its_function(leaves):
                     assert now == bit
 
 
+@pytest.mark.parametrize("leaves", [3, 50, 400])
+def test_join_undoes_split(leaves):
+    module = design(5, leaves)
+    before = copy.deepcopy(module)
+    fanout.split(module, limit=4)
+    fanout.join(module)
+    assert module == before
+
+
 def test_a_kept_net_is_left_alone():
     module = design(2, 300)
     fanout.split(module, keep=["core.reset"], limit=8)
