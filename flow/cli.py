@@ -49,7 +49,11 @@ def parser() -> Parser:
     foreign.add_argument("--data", type=Path, metavar="images.npy", help="uint8 or float in [0, 1]")
     foreign.add_argument("--labels", type=Path, metavar="labels.npy", help="class of each image")
     foreign.add_argument("--seed", type=_seed, default=0, help="seed of random images and stalls")
-    foreign.add_argument("--target-cycles", type=_count, help="clock cycles an image at most")
+    foreign.add_argument(
+        "--target-cycles",
+        type=_count,
+        help="clock cycles an image at most (default: the fastest that routes reliably)",
+    )
     foreign.add_argument(
         "--folding", type=Path, metavar="FILE.json", help='{"layer": {"PE": 4, "SIMD": 8}}'
     )

@@ -33,7 +33,6 @@ from models import data, presets, train
 from models.presets import Hardware, Preset
 
 LOWERING_IMAGES = 64  # images on which the graph is executed after every pass
-DEFAULT_TARGET = 100  # cycles an image, where a user of a file gives none
 REPLAYED_IMAGES = 20  # pushed through the netlist rebuilt from the bitstream
 QONNX_SECONDS = 120.0  # the file is executed on as many test images as this allows
 
@@ -329,7 +328,7 @@ def compile_file(
         board=boards.load(board),
         seed=seed,
         hardware=Hardware(
-            target_cycles=target_cycles or DEFAULT_TARGET,
+            target_cycles=target_cycles,
             clock_mhz=clock_mhz,
             folding=_read_folding(folding) if folding else {},
         ),
