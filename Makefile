@@ -3,30 +3,44 @@
 
 PRESET ?= mlp-digits#   a name in models/presets
 BOARD  ?= pynq-z2#      a name in hw/boards
-SEED   ?=#              seed of training and splits; 0 where not given
+SEED   ?=#              seed of training and splits; where not given: of the weights there are, or 0
+SEEDS  ?=#              make train: train that many seeds together; make study: so many pairs (6)
+TRAIN  ?=#              1: train, though models/zoo may have the weights
+ARMS   ?=#              make study: names of models/arms.py, or main, standard (default), all
+EPOCHS ?=#              make study: of each run; the preset's where not given
+JOBS   ?=#              make study: arms side by side on this machine (2)
+RAY    ?=#              make study: 1: run the arms on the Ray cluster of RAY_ADDRESS, or a new one
 
 PRESET := $(strip $(PRESET))
 BOARD  := $(strip $(BOARD))
 SEED   := $(strip $(SEED))
+SEEDS  := $(strip $(SEEDS))
+TRAIN  := $(strip $(TRAIN))
+ARMS   := $(strip $(ARMS))
+EPOCHS := $(strip $(EPOCHS))
+JOBS   := $(strip $(JOBS))
+RAY    := $(strip $(RAY))
 HANBIT  = .venv/bin/hanbit
-OPTIONS = --preset '$(PRESET)' --board '$(BOARD)' $(if $(SEED),--seed '$(SEED)')
+OPTIONS = --preset '$(PRESET)' --board '$(BOARD)' $(if $(SEED),--seed '$(SEED)') \
+  $(if $(SEEDS),--seeds '$(SEEDS)') $(if $(filter-out 0,$(TRAIN)),--train)
 # Tests are many and small: one thread each, a file of tests a worker, two workers.
 PYTEST  = OMP_NUM_THREADS=1 .venv/bin/python -m pytest -n 2 --dist loadfile
 SETUP_INPUTS = requirements.lock pyproject.toml flow/tools.py $(wildcard flow/setup/*)
 
-.PHONY: setup demo train export lower simulate bitstream report test test-all lint bench help
+.PHONY: setup demo train export lower simulate bitstream report study test test-all lint bench help
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 
 setup: ## install all that is needed into .venv and .tools (a second time: seconds)
 	@flow/setup/setup.sh
 
+demo: OPTIONS += --train
 demo: report ## setup, then the whole way for the default preset: images to bitstream to report
 
 train export lower simulate bitstream: .tools/setup.done
 	@$(HANBIT) $@ $(OPTIONS)
 
-train: ## train the float teacher and the binary student together
+train: ## train the float teacher and the binary student; with SEEDS= several of them
 export: ## write the student as QONNX
 lower: ## QONNX to the integer dataflow graph, every pass compared with the trained network
 simulate: ## generate the RTL and simulate it cycle by cycle against the integer model
@@ -34,6 +48,11 @@ bitstream: ## synthesise, place, route, write the bitstream and read it back
 
 report: .tools/setup.done ## everything; ends with the report's path and a table
 	@$(HANBIT) report $(OPTIONS)
+
+study: .tools/setup.done ## compare ways to distil over paired seeds; stopped, it goes on where it was
+	@.venv/bin/python -m models.study --preset '$(PRESET)' $(if $(ARMS),--arms '$(ARMS)') \
+	  $(if $(SEEDS),--seeds '$(SEEDS)') $(if $(EPOCHS),--epochs '$(EPOCHS)') \
+	  $(if $(JOBS),--jobs '$(JOBS)') $(if $(filter-out 0,$(RAY)),--ray)
 
 test: .tools/setup.done ## tests without the long ones; needs no network
 	@$(PYTEST) -m 'not slow and not vivado and not board'

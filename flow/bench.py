@@ -1,7 +1,8 @@
-"""`make bench`: what a binary lane costs, and what other foldings of a network would cost.
+"""`make bench`: what a binary lane costs, what other foldings would cost, how fast is training.
 
-Writes `lane_cost.json` and `.md` (synthesised) and `folding.json` and `.md` (estimated) into one
-folder. The network is one whose weights are kept in models/zoo, so nothing is trained.
+Writes `lane_cost.json` and `.md` (synthesised), `folding.json` and `.md` (estimated), `report.json`
+and `training.md` (measured, against Brevitas' trainer) into one folder. Lanes and foldings are
+those of a network whose weights are kept in models/zoo.
 """
 
 from __future__ import annotations
@@ -10,23 +11,25 @@ import json
 import tempfile
 from pathlib import Path
 
-from flow.errors import UserError
+import numpy as np
+
 from flow.graph import Graph
+from flow.lowering import export, lower
 from flow.pipeline import say, write_atomically
-from flow.readme import ZOO
 from flow.rtl import folding, lane_cost
+from models import bench as training
+from models import presets, zoo
+from models.data import DATASETS
 
 TARGETS = (16, 32, 64, 128, 256, 512, 1024, 4096, 16384)  # cycles an image
+IMAGES = 16  # on which the lowering is checked
 
 
 def bench(preset: str, out: Path) -> None:
-    """Measure and print both tables, and write them into `out`."""
-    kept = ZOO / preset
-    if not (kept / "graph.json").is_file():
-        there = ", ".join(sorted(p.parent.name for p in ZOO.glob("*/graph.json")))
-        raise UserError(f"no weights of {preset!r} in models/zoo; there are {there or 'none'}")
+    """Measure and print all tables, and write them into `out`."""
+    graph = kept_graph(preset)
     out.mkdir(parents=True, exist_ok=True)
-    rows = folding.sweep(Graph.load(kept), list(TARGETS))
+    rows = folding.sweep(graph, list(TARGETS))
     found = [
         {
             "target_cycles": target,
@@ -45,6 +48,20 @@ def bench(preset: str, out: Path) -> None:
     with tempfile.TemporaryDirectory(prefix="lane-cost-") as folder:
         costs = lane_cost.bench(Path(folder), lane_cost.SIZES)
     _write(out / "lane_cost", costs, lane_cost.table(costs))
+    say("training speed; a few minutes")
+    compared = preset if preset in training.NETWORKS else "tfc-mnist"
+    training.write(out, training.bench(compared))
+
+
+def kept_graph(preset: str) -> Graph:
+    """The graph of the zoo's student, lowered on random images: no data set is needed."""
+    chosen = presets.load(preset)
+    student, shape = zoo.load(chosen), DATASETS[chosen.data.name].shape
+    images = np.random.default_rng(0).integers(0, 256, (IMAGES, *shape), np.uint8)
+    with tempfile.TemporaryDirectory(prefix="bench-") as folder:
+        model = Path(folder) / "model.onnx"
+        export.export(student, shape, model)
+        return lower.lower(model, export.golden(student, images), Path(folder) / "finn.log").graph
 
 
 def _write(path: Path, body: object, table: str) -> None:

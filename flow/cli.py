@@ -40,7 +40,26 @@ def parser() -> Parser:
         stage = commands.add_parser(name, help=what, description=what)
         stage.add_argument("--preset", default="mlp-digits", help="a name in models/presets")
         stage.add_argument("--board", default="pynq-z2", help="a name in hw/boards")
-        stage.add_argument("--seed", type=_seed, default=0, help="seed of training and splits")
+        seeds = stage.add_mutually_exclusive_group()
+        seeds.add_argument(
+            "--seed",
+            type=_seed,
+            help="seed of training and splits (default: of the weights there are; to train: 0)",
+        )
+        if name == "train":
+            seeds.add_argument(
+                "--seeds", type=_count, help="train seeds 0 .. N-1 together, lower and compare them"
+            )
+            seeds.add_argument(
+                "--from",
+                dest="made",
+                type=Path,
+                metavar="DIR",
+                help="the same with what `python -m models.train --out DIR` has trained",
+            )
+        stage.add_argument(
+            "--train", action="store_true", help="train, though models/zoo may have the weights"
+        )
     what = "compile a QONNX file of your own to a bitstream"
     foreign = commands.add_parser("compile", help=what, description=what)
     foreign.add_argument("model", type=Path, metavar="MODEL.onnx")
@@ -85,7 +104,7 @@ def _count(text: str) -> int:
 def run(options: argparse.Namespace) -> None:
     # Imported here: torch and FINN take seconds, and `--help` or a mistyped option needs neither.
     warnings.filterwarnings("ignore", message="fast_hadamard_transform")  # brevitas, on import
-    from flow import bench, stages
+    from flow import bench, seeds, stages
 
     command: dict[str, Any] = vars(options)
     match command.pop("command"):
@@ -93,7 +112,11 @@ def run(options: argparse.Namespace) -> None:
             stages.compile_file(**command)
         case "bench":
             bench.bench(**command)
+        case "train" if options.seeds or options.made:
+            seeds.train_seeds(options.preset, options.board, options.seeds, options.made)
         case stage:
+            command.pop("seeds", None)
+            command.pop("made", None)
             stages.run_preset(stage, **command)
 
 

@@ -6,6 +6,8 @@ Every number in it is an integer. A binary activation or weight is stored as 0 o
 
 Order of elements on a stream: images one after the other; in an image, pixels row by row; in a
 pixel, channels from 0 up; `n` elements a beat, the lowest-numbered in the least significant bits.
+So a vector (H*W*C,) and an image (H, W, C) are the same elements in the same order, and a layer may
+write its image as a vector for a fully connected layer behind it.
 """
 
 from __future__ import annotations
@@ -146,13 +148,15 @@ class Threshold(Layer):
 
 @dataclass(frozen=True, eq=False)
 class MatrixVector(Layer):
-    """Binary matrix-vector unit: out[h] = number of w with in[w] == weights[h, w].
+    """Binary matrix-vector unit, at every pixel of its input.
 
-    `weights`: uint8 (MH, MW) of 0 and 1; in is BINARY of MW channels, out is UINT wide enough
-    for the popcount range [0, MW]. Folding: `PE` rows and `SIMD` columns a cycle, PE | MH,
+    `weights`: uint8 (MH, MW) of 0 and 1, which stand for -1 and +1. On BINARY input of MW channels
+    out[h] = number of w with in[w] == weights[h, w], UINT wide enough for [0, MW]; on UINT<n> input
+    out[h] = sum of in[w] where weights[h, w] is 1, less the sum where it is 0, INT wide enough for
+    that row's extremes. Folding: `PE` rows and `SIMD` columns a cycle, PE | MH,
     SIMD | MW. In cycle nf * (MW/SIMD) + sf, PE p adds up row nf*PE + p over columns
     sf*SIMD .. sf*SIMD + SIMD-1. `ram_style` says where the weights live: "lut", "block", or
-    "auto" to let the code generator choose. FINN: MVAU with binaryXnorMode.
+    "auto" to let the code generator choose. FINN: MVAU, on BINARY input with binaryXnorMode.
     """
 
     weights: np.ndarray
@@ -182,23 +186,128 @@ class MatrixVector(Layer):
     def cycles(self, graph: Graph) -> int:
         return graph.streams[self.source].pixels * (self.MH // self.PE) * (self.MW // self.SIMD)
 
+    def range(self, source: Stream) -> tuple[int, int]:
+        """The least and the largest number that can leave, over all rows."""
+        if source.dtype == "BINARY":
+            return 0, self.MW
+        plus = self.weights.sum(1, dtype=np.int64)
+        top = int(source.type.max())
+        return -top * int((self.MW - plus).max()), top * int(plus.max())
+
     def check(self, graph: Graph) -> None:
         source, target = graph.streams[self.source], graph.streams[self.target]
         self._divides("PE", self.PE, "MH", self.MH)
         self._divides("SIMD", self.SIMD, "MW", self.MW)
-        if source.dtype != "BINARY" or source.channels != self.MW:
+        if source.type.min() != 0 or source.channels != self.MW:
             raise UserError(
                 f"layer {self.name}: reads {source.channels} x {source.dtype}, "
-                f"needs {self.MW} x BINARY"
+                f"needs {self.MW} x BINARY or UINT"
             )
-        if target.type.min() > 0 or target.type.max() < self.MW:
+        low, high = self.range(source)
+        if target.type.min() > low or target.type.max() < high:
+            what = "a popcount" if source.dtype == "BINARY" else "a sum"
             raise UserError(
-                f"layer {self.name}: {target.dtype} cannot hold a popcount of 0..{self.MW}"
+                f"layer {self.name}: {target.dtype} cannot hold {what} of {low}..{high}"
             )
         if self.ram_style not in ("auto", "lut", "block"):
             raise UserError(
                 f"layer {self.name}: ram_style={self.ram_style!r} is not auto, lut or block"
             )
+
+
+@dataclass(frozen=True, eq=False)
+class SlidingWindow(Layer):
+    """Every window of an image, as a convolution without padding reads them.
+
+    out[y, x] = the elements in[y*stride + ky, x*stride + kx, c], in the order ky, kx, c:
+    (H, W, C) -> (H', W', kernel*kernel*C) with H' = (H - kernel) // stride + 1.
+    Folding: `SIMD` channels a cycle, SIMD | C. FINN: ConvolutionInputGenerator.
+    """
+
+    kernel: int
+    stride: int = 1
+    SIMD: int = 1
+
+    kind: ClassVar[str] = "sliding_window"
+
+    @property
+    def in_parallel(self) -> int:
+        return self.SIMD
+
+    @property
+    def out_parallel(self) -> int:
+        return self.SIMD
+
+    def cycles(self, graph: Graph) -> int:
+        """What is buffered before the first window, then a row of windows or of pixels a time."""
+        _, width, channels = graph.streams[self.source].shape
+        out_height, out_width, _ = windows_shape(graph.streams[self.source].shape, self)
+        first = (self.kernel - 1) * (width + 1) + 1
+        row = max(out_width * self.kernel**2, self.stride * width)
+        return (first + out_height * row) * (channels // self.SIMD)
+
+    def check(self, graph: Graph) -> None:
+        source, target = graph.streams[self.source], graph.streams[self.target]
+        _is_image(self, source, self.kernel)
+        self._divides("SIMD", self.SIMD, "channels", source.channels)
+        if self.stride < 1:
+            raise UserError(f"layer {self.name}: stride={self.stride} must be at least 1")
+        _writes(self, windows_shape(source.shape, self), source, target)
+
+
+@dataclass(frozen=True, eq=False)
+class MaxPool(Layer):
+    """The largest element of each channel in squares of `size` x `size` pixels; of bits, their OR.
+
+    (H, W, C) -> (H // size, W // size, C); rows and columns that fill no square are left out.
+    Folding: `PE` channels a cycle, PE | C. FINN: ConvolutionInputGenerator (depthwise) and Pool.
+    """
+
+    size: int
+    PE: int = 1
+
+    kind: ClassVar[str] = "max_pool"
+
+    @property
+    def in_parallel(self) -> int:
+        return self.PE
+
+    @property
+    def out_parallel(self) -> int:
+        return self.PE
+
+    def cycles(self, graph: Graph) -> int:
+        return graph.streams[self.source].size // self.PE
+
+    def check(self, graph: Graph) -> None:
+        source, target = graph.streams[self.source], graph.streams[self.target]
+        _is_image(self, source, self.size)
+        self._divides("PE", self.PE, "channels", source.channels)
+        height, width, channels = source.shape
+        _writes(self, (height // self.size, width // self.size, channels), source, target)
+
+
+def windows_shape(image: tuple[int, ...], layer: SlidingWindow) -> tuple[int, int, int]:
+    """(H', W', kernel*kernel*C) for an image (H, W, C)."""
+    height, width, channels = image
+    k, s = layer.kernel, layer.stride
+    return (height - k) // s + 1, (width - k) // s + 1, k * k * channels
+
+
+def _is_image(layer: Layer, source: Stream, size: int) -> None:
+    if len(source.shape) != 3:
+        raise UserError(f"layer {layer.name}: reads {source.shape}, needs an image (H, W, C)")
+    if not 1 <= size <= min(source.shape[:2]):
+        raise UserError(f"layer {layer.name}: squares of {size} pixels on {source.shape}")
+
+
+def _writes(layer: Layer, shape: tuple[int, ...], source: Stream, target: Stream) -> None:
+    """`target` must have this shape, or be the same as a vector, and the source's type."""
+    if target.shape not in (shape, (prod(shape),)) or target.dtype != source.dtype:
+        raise UserError(
+            f"layer {layer.name}: writes {shape} x {source.dtype}, "
+            f"its stream is {target.shape} x {target.dtype}"
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -235,7 +344,9 @@ class LabelSelect(Layer):
             raise UserError(f"layer {self.name}: {target.dtype} cannot hold {self.classes - 1}")
 
 
-KINDS: dict[str, type[Layer]] = {c.kind: c for c in (Threshold, MatrixVector, LabelSelect)}
+KINDS: dict[str, type[Layer]] = {
+    c.kind: c for c in (Threshold, MatrixVector, SlidingWindow, MaxPool, LabelSelect)
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -273,6 +384,18 @@ class Graph:
         if self.output not in known:
             raise UserError(f"graph {self.name}: nothing writes its output {self.output}")
         return self
+
+    def arrange(self, images: np.ndarray) -> np.ndarray:
+        """Images (N, C, H, W), as data sets hold them, in the order of the input: (N, *shape).
+
+        Flattened ones (N, F) are taken as they are where the graph reads a vector.
+        """
+        shape = self.streams[self.input].shape
+        if len(shape) == 3 and images.shape[1:] == (shape[2], *shape[:2]):
+            return images.transpose(0, 2, 3, 1)
+        if len(shape) == 1 and images.ndim > 1 and prod(images.shape[1:]) == shape[0]:
+            return images.reshape(len(images), *shape)
+        raise UserError(f"graph {self.name}: reads {shape}, the images are {images.shape[1:]}")
 
     def layer(self, name: str) -> Layer:
         for layer in self:

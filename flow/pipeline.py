@@ -82,7 +82,7 @@ class Pipeline:
     def run_to(self, last: str) -> None:
         """Run every stage up to and including `last` that is not done yet."""
         position = [s.name for s in self.stages].index(self._stage(last).name)
-        with _locked(self.root), clear_faults():
+        with locked(self.root), clear_faults():
             for stage in self.stages[: position + 1]:
                 self._run(stage)
 
@@ -142,7 +142,7 @@ def clear_faults() -> Iterator[None]:
 
 
 @contextmanager
-def _locked(root: Path) -> Iterator[None]:
+def locked(root: Path) -> Iterator[None]:
     """One run at a time in one output folder; the lock ends with the process."""
     try:
         root.mkdir(parents=True, exist_ok=True)

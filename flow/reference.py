@@ -1,18 +1,30 @@
 """Bit-exact integer model of the dataflow graph: the one truth after lowering.
 
 Written from the definitions in `flow/graph.py` alone. Products use float32 BLAS, which is exact
-for popcounts below 2**24.
+for sums below 2**24.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from flow.graph import Graph, LabelSelect, Layer, MatrixVector, Threshold
+from flow.graph import (
+    Graph,
+    LabelSelect,
+    Layer,
+    MatrixVector,
+    MaxPool,
+    SlidingWindow,
+    Stream,
+    Threshold,
+    windows_shape,
+)
 
-BATCH = 1000  # images at a time; bounds the memory of `labels`
+BATCH = 1000  # images at a time, at most
+ELEMENTS = 2**22  # of the largest stream of a batch; both bound the memory of `labels`
+EXACT = 2**24  # float32 holds every integer below
 
 
 def execute(graph: Graph, images: np.ndarray) -> dict[str, np.ndarray]:
@@ -21,43 +33,83 @@ def execute(graph: Graph, images: np.ndarray) -> dict[str, np.ndarray]:
     Streams are int32; binary ones hold 0 and 1. `images` of another shape are accepted if they
     have as many elements, in the order of the graph's input.
     """
-    shape = graph.streams[graph.input].shape
-    streams = {graph.input: images.reshape(len(images), *shape).astype(np.int32)}
-    for layer in graph:
-        values = _COMPUTE[type(layer)](layer, streams[layer.source])
-        streams[layer.target] = values.reshape(len(images), *graph.streams[layer.target].shape)
-    return streams
+    streams = {name: values.astype(np.int32) for name, values in _streams(graph, images)}
+    return {name: streams[name] for name in (graph.input, *(x.target for x in graph))}
 
 
 def labels(graph: Graph, images: np.ndarray) -> np.ndarray:
-    """The graph's labels for uint8 images: int64 (N,)."""
-    parts = [
-        execute(graph, images[i : i + BATCH])[graph.output].reshape(-1)
-        for i in range(0, len(images), BATCH)
-    ]
-    return np.concatenate(parts).astype(np.int64) if parts else np.zeros(0, np.int64)
+    """The graph's labels for uint8 images as data sets hold them, (N, C, H, W): int64 (N,)."""
+    largest = max(stream.size for stream in graph.streams.values())
+    batch = max(1, min(BATCH, ELEMENTS // largest))
+    pixels = graph.arrange(images)
+    found = np.zeros(len(images), np.int64)
+    for i in range(0, len(images), batch):
+        for name, values in _streams(graph, pixels[i : i + batch]):
+            if name == graph.output:
+                found[i : i + batch] = values.reshape(-1)
+    return found
 
 
-def _threshold(layer: Threshold, values: np.ndarray) -> np.ndarray:
+def _streams(graph: Graph, images: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
+    """Each stream in turn; one is held until its last reader has run."""
+    last = {layer.source: layer for layer in graph}
+    held = {graph.input: images.reshape(len(images), *graph.streams[graph.input].shape)}
+    yield graph.input, held[graph.input]
+    for layer in graph:
+        values = _COMPUTE[type(layer)](layer, held[layer.source], graph.streams[layer.source])
+        if last[layer.source] is layer:
+            del held[layer.source]
+        held[layer.target] = values.reshape(len(images), *graph.streams[layer.target].shape)
+        yield layer.target, held[layer.target]
+
+
+def _threshold(layer: Threshold, values: np.ndarray, _: Stream) -> np.ndarray:
     """(N, ..., C) -> how many of its channel's thresholds each element reaches."""
-    counts = np.zeros(values.shape, np.int32)
+    counts = np.zeros(values.shape, np.uint8 if layer.levels < 256 else np.int32)
     for level in layer.thresholds.T:
         counts += values >= level
     return counts
 
 
-def _matrix_vector(layer: MatrixVector, bits: np.ndarray) -> np.ndarray:
-    """(N, ..., MW) bits -> (N, ..., MH): in how many places they equal the row of weights.
+def _matrix_vector(layer: MatrixVector, values: np.ndarray, source: Stream) -> np.ndarray:
+    """(N, ..., MW) -> (N, ..., MH): sums of values, each with the sign of its weight.
 
-    x == w for bits is 1 - x - w + 2xw, so that the sum over a row is one product and two sums.
+    In how many places bits equal the row of weights: x == w is xw + (1 - x)(1 - w), which is
+    x (2w - 1) + (1 - w), so that the sum is the same product and the number of zeros in the row.
     """
-    weights = layer.weights.astype(np.float32)
-    both = bits.astype(np.float32) @ weights.T
-    ones = bits.sum(-1, keepdims=True) + layer.weights.sum(1, dtype=np.int32)
-    return layer.MW - ones + 2 * both.astype(np.int32)
+    if layer.MW * int(source.type.max()) >= EXACT:
+        raise OverflowError(f"{layer.name}: float32 does not hold sums of {layer.MW} values")
+    signs = layer.weights.astype(np.float32) * 2 - 1
+    rows = values.reshape(-1, layer.MW).astype(np.float32)  # one product for all pixels
+    sums = (rows @ signs.T).astype(np.int32)
+    if source.dtype == "BINARY":
+        sums += layer.MW - layer.weights.sum(1, dtype=np.int32)
+    return sums.reshape(*values.shape[:-1], layer.MH)
 
 
-def _label_select(layer: LabelSelect, scores: np.ndarray) -> np.ndarray:
+def _sliding_window(layer: SlidingWindow, values: np.ndarray, source: Stream) -> np.ndarray:
+    """(N, H, W, C) -> (N, H', W', k*k*C)."""
+    height, width, _ = windows_shape(source.shape, layer)
+    s = layer.stride
+    steps = range(layer.kernel)
+    parts = [
+        values[:, ky : ky + s * (height - 1) + 1 : s, kx : kx + s * (width - 1) + 1 : s]
+        for ky in steps
+        for kx in steps
+    ]
+    return np.concatenate(parts, axis=-1)
+
+
+def _max_pool(layer: MaxPool, values: np.ndarray, source: Stream) -> np.ndarray:
+    """(N, H, W, C) -> (N, H // size, W // size, C)."""
+    size = layer.size
+    height, width, channels = source.shape
+    squares = values[:, : height // size * size, : width // size * size]
+    shape = (len(values), height // size, size, width // size, size, channels)
+    return squares.reshape(shape).max(axis=(2, 4))
+
+
+def _label_select(layer: LabelSelect, scores: np.ndarray, _: Stream) -> np.ndarray:
     """(N, classes) -> (N, 1): the lowest index of a largest score."""
     return scores.argmax(-1).astype(np.int32)[..., None]
 
@@ -65,5 +117,7 @@ def _label_select(layer: LabelSelect, scores: np.ndarray) -> np.ndarray:
 _COMPUTE: dict[type[Layer], Callable] = {
     Threshold: _threshold,
     MatrixVector: _matrix_vector,
+    SlidingWindow: _sliding_window,
+    MaxPool: _max_pool,
     LabelSelect: _label_select,
 }

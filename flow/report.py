@@ -122,6 +122,9 @@ def tiles(report: dict[str, Any]) -> list[dict[str, str]]:
         found.append({"label": label, "value": value})
 
     accuracy = report.get("accuracy", {})
+    if "training" in report:
+        here = report["training"]["source"] == "trained"
+        tile("weights", f"{'trained here' if here else 'from the zoo'}, seed {report['seed']}")
     if "integer" in accuracy:
         tile("integer accuracy", f"{accuracy['integer']:.2f} %")
     if "rtl" in report:

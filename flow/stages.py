@@ -1,6 +1,7 @@
 """What each stage of the pipeline does, for a preset of ours and for somebody else's QONNX file.
 
     preset:  01-train   02-export  03-lower  04-rtl  05-simulate  06-bitstream-<board>  07-prove-...
+             01-zoo
     file:               02-import  03-lower  04-rtl  05-simulate  06-bitstream-<board>  07-prove-...
 
 The second folder always holds `model.onnx`, `images.npz` (test images and, where known, labels)
@@ -18,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from flow import reference, report
+from flow import reference, report, training
 from flow.bits import bram, prove
 from flow.errors import MismatchError, UserError
 from flow.graph import Graph
@@ -29,7 +30,8 @@ from flow.paths import BUILD
 from flow.pipeline import Pipeline, Stage, say
 from flow.rtl import codegen, estimate, folding
 from flow.rtl import simulate as simulation
-from models import data, presets, train
+from flow.training import TRAIN, ZOO
+from models import data, presets, zoo
 from models.presets import Hardware, Preset
 
 LOWERING_IMAGES = 64  # images on which the graph is executed after every pass
@@ -63,6 +65,8 @@ class Work:
     seed: int
     hardware: Hardware
     preset: Preset | None = None
+    batch: Path | None = None  # where several seeds of the preset are trained together
+    entry: zoo.Entry | None = None  # the zoo's, where its weights are used
     file: ModelFile | None = None
 
     @property
@@ -83,22 +87,16 @@ class Work:
 
 def pipeline(work: Work) -> Pipeline:
     """The stages of a run, in order."""
-    own = (IMPORT,) if work.file else (TRAIN, EXPORT)
+    first = ZOO if work.entry else TRAIN
+    own = (IMPORT,) if work.file else (first, EXPORT)
     on_board = [replace(s, folder=f"{s.folder}-{work.board.name}") for s in (BITSTREAM, PROVE)]
     return Pipeline((*own, LOWER, GENERATE, SIMULATE, *on_board), work, work.root)
 
 
-def _train(work: Work, folder: Path) -> dict[str, Any]:
-    assert work.preset
-    result = train.train(work.preset, work.seed, folder, resume=True)
-    keys = ("epochs", "best_epoch", "seconds", "device")
-    return {"training": {k: result[k] for k in keys} | {"accuracy": result["accuracy"]}}
-
-
 def _export(work: Work, folder: Path) -> dict[str, Any]:
     assert work.preset
-    student = train.load_student(work.root / TRAIN.folder, work.preset)
-    test = data.load(work.preset.data.name, work.seed).test
+    student = training.student(work)
+    _, test = data.read(work.preset.data.name)
     export.export(student, test.images.shape[1:], folder / "model.onnx")
     export.golden(student, test.images[:LOWERING_IMAGES]).save(folder / "golden.npz")
     np.savez_compressed(folder / "images.npz", images=test.images, labels=test.labels)
@@ -227,14 +225,6 @@ def _prove(work: Work, folder: Path) -> dict[str, Any]:
     return {"bitstream": {"netlist": result | {"mismatches": 0}}}
 
 
-TRAIN = Stage(
-    "train",
-    "01-train",
-    _train,
-    lambda work: [work.preset.name, work.preset.fingerprint(work.seed)],
-    ("models/*.py",),
-    resumable=True,
-)
 EXPORT = Stage(
     "export",
     "02-export",
@@ -291,18 +281,23 @@ PICTURES = {
 }
 
 
-def run_preset(stage: str, preset: str, board: str, seed: int) -> None:
-    """Run a preset up to `stage` ("report": all of them) and write its report."""
+def run_preset(stage: str, preset: str, board: str, seed: int | None, train: bool) -> None:
+    """Run a preset up to `stage` ("report": all of them) and write its report.
+
+    `train`: do not use the zoo's weights; `hanbit train` never does.
+    """
     chosen = presets.load(preset)
     work = Work(
         name=preset,
         root=BUILD / preset,
         board=boards.load(board),
-        seed=seed,
+        seed=seed or 0,
         hardware=chosen.hardware,
         preset=chosen,
+        batch=BUILD / preset / "seeds",
     )
-    _run(work, stage, BUILD / preset / board)
+    work = training.choose(work, seed, anew=train or stage == TRAIN.name)
+    run(work, stage, BUILD / preset / board)
 
 
 def compile_file(
@@ -334,17 +329,17 @@ def compile_file(
         ),
         file=file,
     )
-    _run(work, to, out)
+    run(work, to, out)
 
 
-def _run(work: Work, stage: str, reports: Path) -> None:
-    """Run up to a stage, write the report of what is done, and say where it is."""
+def run(work: Work, stage: str, reports: Path) -> dict[str, Any]:
+    """Run up to a stage, write the report of what is done, say where it is, and return it."""
     line = pipeline(work)
     last = line.stages[-1].name if stage == "report" else stage
     line.run_to(last)
     body = report.collect(line, work.name, work.board.name, work.seed)
     if "bitstream" in body:
-        body["bitstream"]["path"] = _shown(line.folder("bitstream") / body["bitstream"]["path"])
+        body["bitstream"]["path"] = shown(line.folder("bitstream") / body["bitstream"]["path"])
     graph = None
     for name in ("generate", "lower"):
         if graph is None and line.done(name):
@@ -357,10 +352,11 @@ def _run(work: Work, stage: str, reports: Path) -> None:
     report.write(body, reports, graph, pictures, work.board.resources)
     print(f"{work.name} on {work.board.name}, up to {last}")
     print(report.table(body))
-    print(f"report: {_shown(reports / 'report.html')}")
+    print(f"report: {shown(reports / 'report.html')}")
+    return body
 
 
-def _shown(path: Path) -> str:
+def shown(path: Path) -> str:
     """A path as a user would type it: relative where it lies below the current folder."""
     path = path.resolve()
     return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)

@@ -79,16 +79,28 @@ def load(name: str, seed: int) -> Splits:
     The seed chooses which images validate, as many of each class as the class's share. The
     test set is the same for every seed, so that accuracies of different seeds compare.
     """
+    rest, test = read(name)
+    train, validation = split(rest, DATASETS[name].validation, seed)
+    return Splits(train, validation, test)
+
+
+def read(name: str) -> tuple[Images, Images]:
+    """The data set `name` as published, checked: training and validation images, test images."""
     if name not in DATASETS:
         raise UserError(f"no data set {name!r}; there are {', '.join(DATASETS)}")
     dataset = DATASETS[name]
     rest, test = (part.check(name, dataset.shape, dataset.classes) for part in dataset.read())
-    train, validation = split(rest, dataset.validation, seed)
-    return Splits(train, validation, test)
+    return rest, test
 
 
 def split(images: Images, held: int, seed: int) -> tuple[Images, Images]:
-    """Hold `held` images back, every class by its share (largest remainders), chosen by seed."""
+    """The images without those that `held_back` chooses, and those."""
+    chosen = held_back(images, held, seed)
+    return images.take(~chosen), images.take(chosen)
+
+
+def held_back(images: Images, held: int, seed: int) -> np.ndarray:
+    """bool (N,): `held` images, every class by its share (largest remainders), chosen by seed."""
     classes, counts = np.unique(images.labels, return_counts=True)
     share = held * counts / len(images)
     quota = np.floor(share).astype(int)
@@ -97,7 +109,7 @@ def split(images: Images, held: int, seed: int) -> tuple[Images, Images]:
     chosen = np.zeros(len(images), bool)
     for label, count in zip(classes, quota, strict=True):
         chosen[rng.permutation(np.flatnonzero(images.labels == label))[:count]] = True
-    return images.take(~chosen), images.take(chosen)
+    return chosen
 
 
 def _verify(where: object, body: bytes, expected: str) -> bytes:
@@ -166,7 +178,7 @@ def _read_idx(path: Path, total: str) -> np.ndarray:
     return np.frombuffer(body, np.uint8, offset=4 + 4 * rank).reshape(sizes).copy()
 
 
-def _idx(array: np.ndarray) -> bytes:
+def idx(array: np.ndarray) -> bytes:
     """The IDX file of a uint8 array; the opposite of `_read_idx`."""
     return bytes([0, 0, 8, array.ndim]) + np.array(array.shape, ">u4").tobytes() + array.tobytes()
 
@@ -196,7 +208,7 @@ def download_mnist(folder: Path) -> None:
     n = MNIST_TRAIN
     arrays = (images[:n], labels[:n], images[n:], labels[n:])
     bodies = {
-        name: _verify(f"downloaded {name}", _idx(array), total)
+        name: _verify(f"downloaded {name}", idx(array), total)
         for (name, total), array in zip(MNIST_SHA256.items(), arrays, strict=True)
     }
     for name, body in bodies.items():

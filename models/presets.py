@@ -29,46 +29,111 @@ class Data:
 
 @dataclass(frozen=True)
 class Student:
-    """[student] Binary multi-layer perceptron; `hidden`: neurons of each hidden layer."""
+    """[student] Binary network of `models.students`.
+
+    `input`: "binary" (one bit a pixel, white from 128 up) or "pixels" (8 bits). `convolutions`:
+    channels of each convolution, in blocks; a 2x2 max-pool follows every block but the last.
+    `kernel`: their size, no padding. `hidden`: neurons of each hidden fully connected layer.
+    """
 
     hidden: tuple[int, ...]
+    input: str = "binary"
+    convolutions: tuple[tuple[int, ...], ...] = ()
+    kernel: int = 3
 
 
 @dataclass(frozen=True)
 class Teacher:
-    """[teacher] Float multi-layer perceptron; `dropout`: probability after each hidden layer."""
+    """[teacher] Float network of `models.teachers`, trained with AdamW.
+
+    `hidden`: neurons of each hidden layer of a multi-layer perceptron. `convolutions`: channels of
+    the blocks of a convolutional teacher, in place of it. `dropout`: probability after each hidden
+    layer. `epochs`: of a frozen teacher's own training, before the student's.
+    """
 
     hidden: tuple[int, ...] = (256, 256)
+    convolutions: tuple[int, ...] = ()
     dropout: float = 0.2
+    epochs: int = 20
+    learning_rate: float = 1e-3
+    weight_decay: float = 0.0
 
 
 @dataclass(frozen=True)
 class Distillation:
-    """[distillation] The student's loss; formula in `models.losses.student_loss`.
+    """[distillation] The student's loss; formulas in `models.losses`.
 
-    `temperature`: {"form": name, option: value} of `models.temperature`; `alpha`: share of the
-    teacher's soft labels, 0 turns distillation off; `beta`: weight of the entropy term.
+    `mode`: "online" (the teacher learns beside the student), "frozen" (it is trained first) or
+    "none" (labels alone). `temperature`: {"form": name, option: value} of `models.temperature`.
+    `alpha`: share of the teacher's soft labels; with `alpha_minimum` it falls to that as the
+    distance grows. `beta`: weight of the entropy term. `loss`: "kl" or "dkd" (`dkd_beta`: weight of
+    its non-target part). `standardise`: z-score the logits first. `scale_by_t2`: the factor T^2.
+    `teacher_strength`: the student's pull on an online teacher. `gate`: pause an online teacher
+    that has run too far ahead.
     """
 
+    mode: str = "online"
     temperature: dict[str, Any] = field(default_factory=lambda: {"form": "relative"})
     alpha: float = 0.9
+    alpha_minimum: float | None = None
     beta: float = 0.0
+    loss: str = "kl"
+    dkd_beta: float = 8.0
+    standardise: bool = False
+    scale_by_t2: bool = True
+    teacher_strength: float = 0.0
+    gate: bool = False
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """[augmentation] Random changes of the training images (`models.augment`).
+
+    `shift`: pixels, each way; `rotate`: degrees, each way; `flip`: left to right, half of them.
+    `variants`: with a frozen teacher, its answers to that many versions of every image are
+    computed once and kept; 0 asks the teacher in every step.
+    """
+
+    shift: int = 0
+    rotate: float = 0.0
+    flip: bool = False
+    variants: int = 0
 
 
 @dataclass(frozen=True)
 class Training:
-    """[training] Adam with a linear warm-up, then a cosine to zero, for teacher and student.
+    """[training] The student's training: Adam, linear warm-up, then a cosine to zero.
 
-    `threads`: torch threads on a CPU (sums over threads round differently, so the same seed gives
-    the same numbers on every machine only with the same count); 0 leaves torch's choice.
+    `estimator`: gradient of the sign of activations, `weight_estimator` of weights, one of
+    `models.binary.ESTIMATORS`. `weights`: "plain", "centred" or "standardised" before the sign.
+    `clipping`: bound of the latent weights, "fixed" at 1 or "learned" for each layer (PWC).
+    `float_weight_epochs`: epochs at the start with binary activations alone, under a schedule of
+    their own. `ema`: decay of the average that is evaluated, 0 for none; `recalibrate`: batches
+    whose statistics then replace those of its batch norms. `pool_first`: the max-pool in front of
+    the batch norm, which is the same network as long as the norm's scale is positive (it is kept
+    so), and learns better. `precision`: "float32" or "bfloat16" of the matrix products.
+    `compile`: let torch compile the networks. `shards`: parts of a batch that are normalised
+    apart, and that processes can share. `threads`: torch threads on a CPU (sums over threads round
+    differently, so the same seed gives the same numbers on every machine only with the same
+    count); 0 leaves torch's choice.
     """
 
     epochs: int
     batch_size: int
     learning_rate: float
-    teacher_learning_rate: float = 1e-3
-    teacher_weight_decay: float = 0.0
     warmup_epochs: int = 1
+    weight_decay: float = 0.0
+    estimator: str = "clipped"
+    weight_estimator: str = "straight"
+    weights: str = "plain"
+    clipping: str = "fixed"
+    float_weight_epochs: int = 0
+    ema: float = 0.0
+    recalibrate: int = 20
+    pool_first: bool = True
+    precision: str = "float32"
+    compile: bool = False
+    shards: int = 2
     threads: int = 1
 
 
@@ -94,6 +159,7 @@ class Preset:
     student: Student
     teacher: Teacher
     distillation: Distillation
+    augmentation: Augmentation
     training: Training
     hardware: Hardware
 
@@ -102,10 +168,24 @@ class Preset:
         """All that the trained student depends on, beside the seed: everything but hardware."""
         return {k: v for k, v in asdict(self).items() if k not in ("hardware", "description")}
 
-    def fingerprint(self, seed: int) -> str:
-        """Short digest of `training_options` and the seed."""
-        text = json.dumps([self.training_options, seed], sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()[:16]
+    @property
+    def teacher_options(self) -> dict[str, Any]:
+        """All that a frozen teacher depends on, beside the seed."""
+        keys = ("batch_size", "precision", "shards", "threads")
+        return {
+            "data": asdict(self.data),
+            "teacher": asdict(self.teacher),
+            "augmentation": {k: v for k, v in asdict(self.augmentation).items() if k != "variants"},
+            "training": {k: getattr(self.training, k) for k in keys},
+        }
+
+    def fingerprint(self, *seeds: int) -> str:
+        """Short digest of `training_options` and the seeds."""
+        return digest([self.training_options, *seeds])
+
+    def teacher_fingerprint(self, seed: int) -> str:
+        """Short digest of `teacher_options` and the seed."""
+        return digest([self.teacher_options, seed])
 
 
 SECTIONS = {
@@ -113,9 +193,15 @@ SECTIONS = {
     "student": Student,
     "teacher": Teacher,
     "distillation": Distillation,
+    "augmentation": Augmentation,
     "training": Training,
     "hardware": Hardware,
 }
+
+
+def digest(options: Any) -> str:
+    """16 hexadecimal digits that stand for JSON-able options."""
+    return hashlib.sha256(json.dumps(options, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def names() -> list[str]:
@@ -140,8 +226,7 @@ def read(path: Path) -> Preset:
     _known(f"{path}: section", body, SECTIONS)
     sections = {k: _section(path, k, cls, body.get(k, {})) for k, cls in SECTIONS.items()}
     preset = Preset(path.stem, _typed(f"{path}: description", str, description), **sections)
-    _check(path, preset)
-    return preset
+    return check(path, preset)
 
 
 def _section(path: Path, name: str, cls: type, values: Any) -> Any:
@@ -182,25 +267,72 @@ def _typed(where: str, kind: Any, value: Any) -> Any:
     return value
 
 
-def _check(path: Path, preset: Preset) -> None:
-    """Refuse values that are of the right type but make no sense."""
-    from models import temperature  # here, because the options are the controllers' own
+def check(where: object, preset: Preset) -> Preset:
+    """Refuse values that are of the right type but make no sense; return the preset."""
+    from models import binary, students, temperature  # here, because the options are their own
     from models.data import DATASETS
 
-    d, t, h = preset.distillation, preset.training, preset.hardware
+    if preset.data.name not in DATASETS:
+        raise UserError(f"{where}: [data] name must be one of {', '.join(DATASETS)}")
+    s, teacher, d = preset.student, preset.teacher, preset.distillation
+    a, t, h = preset.augmentation, preset.training, preset.hardware
+    estimators = ", ".join(binary.ESTIMATORS)
+    side = min(DATASETS[preset.data.name].shape[1:])
     rules = [
-        (preset.data.name in DATASETS, "[data] name", f"one of {', '.join(DATASETS)}"),
-        (_sizes(preset.student.hidden), "[student] hidden", "a list of sizes > 0"),
-        (_sizes(preset.teacher.hidden), "[teacher] hidden", "a list of sizes > 0"),
-        (0 <= preset.teacher.dropout < 1, "[teacher] dropout", "in [0, 1)"),
+        (s.input in ("binary", "pixels"), "[student] input", "binary or pixels"),
+        (_sizes(s.hidden), "[student] hidden", "a list of sizes > 0"),
+        (all(map(_sizes, s.convolutions)), "[student] convolutions", "lists of sizes > 0"),
+        (s.kernel > 0, "[student] kernel", "> 0"),
+        (_sizes(teacher.hidden), "[teacher] hidden", "a list of sizes > 0"),
+        (
+            not teacher.convolutions or _sizes(teacher.convolutions),
+            "[teacher] convolutions",
+            "a list of sizes > 0",
+        ),
+        (0 <= teacher.dropout < 1, "[teacher] dropout", "in [0, 1)"),
+        (teacher.epochs > 0, "[teacher] epochs", "> 0"),
+        (teacher.learning_rate > 0, "[teacher] learning_rate", "> 0"),
+        (teacher.weight_decay >= 0, "[teacher] weight_decay", ">= 0"),
+        (d.mode in ("online", "frozen", "none"), "[distillation] mode", "online, frozen or none"),
         (0 <= d.alpha <= 1, "[distillation] alpha", "in [0, 1]"),
+        (
+            d.alpha_minimum is None or 0 <= d.alpha_minimum <= d.alpha,
+            "[distillation] alpha_minimum",
+            "in [0, alpha]",
+        ),
         (d.beta >= 0, "[distillation] beta", ">= 0"),
+        (d.loss in ("kl", "dkd"), "[distillation] loss", "kl or dkd"),
+        (d.dkd_beta >= 0, "[distillation] dkd_beta", ">= 0"),
+        (d.teacher_strength >= 0, "[distillation] teacher_strength", ">= 0"),
+        (0 <= a.shift < side, "[augmentation] shift", f"in [0, {side}), within an image"),
+        (a.rotate >= 0, "[augmentation] rotate", ">= 0"),
+        (a.variants >= 0, "[augmentation] variants", ">= 0"),
         (t.epochs > 0, "[training] epochs", "> 0"),
-        (t.batch_size > 1, "[training] batch_size", "> 1, for batch normalisation"),
+        (t.shards > 0, "[training] shards", "> 0"),
+        (
+            t.shards > 0 and t.batch_size % t.shards == 0 and t.batch_size > t.shards,
+            "[training] batch_size",
+            f"a multiple of shards ({t.shards}), more than one image in each",
+        ),
         (t.learning_rate > 0, "[training] learning_rate", "> 0"),
-        (t.teacher_learning_rate > 0, "[training] teacher_learning_rate", "> 0"),
-        (t.teacher_weight_decay >= 0, "[training] teacher_weight_decay", ">= 0"),
-        (0 <= t.warmup_epochs < t.epochs, "[training] warmup_epochs", "in [0, epochs)"),
+        (t.weight_decay >= 0, "[training] weight_decay", ">= 0"),
+        (
+            0 <= t.float_weight_epochs < t.epochs,
+            "[training] float_weight_epochs",
+            "in [0, epochs)",
+        ),
+        (
+            0 <= t.warmup_epochs < min(filter(None, stage_lengths(t)), default=0),
+            "[training] warmup_epochs",
+            "in [0, epochs of each stage)",
+        ),
+        (t.estimator in binary.ESTIMATORS, "[training] estimator", estimators),
+        (t.weight_estimator in binary.ESTIMATORS, "[training] weight_estimator", estimators),
+        (t.weights in binary.WEIGHTS, "[training] weights", ", ".join(binary.WEIGHTS)),
+        (t.clipping in ("fixed", "learned"), "[training] clipping", "fixed or learned"),
+        (0 <= t.ema < 1, "[training] ema", "in [0, 1)"),
+        (t.recalibrate > 0, "[training] recalibrate", "> 0"),
+        (t.precision in ("float32", "bfloat16"), "[training] precision", "float32 or bfloat16"),
         (t.threads >= 0, "[training] threads", ">= 0"),
         (h.target_cycles is None or h.target_cycles > 0, "[hardware] target_cycles", "> 0"),
         (h.clock_mhz > 0, "[hardware] clock_mhz", "> 0"),
@@ -208,11 +340,19 @@ def _check(path: Path, preset: Preset) -> None:
     ]
     for holds, key, rule in rules:
         if not holds:
-            raise UserError(f"{path}: {key} must be {rule}")
+            raise UserError(f"{where}: {key} must be {rule}")
     try:
+        students.feature_shape(DATASETS[preset.data.name].shape, s)
         temperature.build(d.temperature)
     except UserError as error:
-        raise UserError(f"{path}: [distillation.temperature] {error}") from error
+        part = "" if str(error).startswith("[") else "[distillation.temperature] "
+        raise UserError(f"{where}: {part}{error}") from error
+    return preset
+
+
+def stage_lengths(training: Training) -> tuple[int, int]:
+    """Epochs with float weights, then with binary ones; each stage has its own schedule."""
+    return training.float_weight_epochs, training.epochs - training.float_weight_epochs
 
 
 def _sizes(hidden: tuple[int, ...]) -> bool:

@@ -2,37 +2,58 @@
 
     input -> segment 0 -> product 0 -> segment 1 -> product 1 -> ... -> tail -> output
 
-A product may be written as Gemm, MatMul, XnorPopcountMatMul or FINN's MVAU, and its operands as
--1/+1, 0/1 or any two levels; `Encoding` says how the numbers in the graph follow from the integer
-accumulators of the bipolar network.
+A product may be written as Conv, Gemm, MatMul, XnorPopcountMatMul or FINN's MVAU, behind a node
+that forms windows or not, on images with the channels first or last, and its operands as -1/+1, 0/1
+or any two levels; `Product` reads all of them as `flow.lowering.golden` orders them, and `Encoding`
+(`flow/lowering/encoding.py`) says how the numbers in the graph follow from the integer accumulators
+of the bipolar network.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
+from math import prod
+from typing import Any
 
 import numpy as np
 from onnx import NodeProto, helper
 from qonnx.core.modelwrapper import ModelWrapper
+from qonnx.custom_op.registry import getCustomOp
 
 from flow.errors import UserError
-from flow.lowering.golden import PIXELS, activation_name, bipolar, layer_name
+from flow.lowering.golden import Window
 from flow.lowering.onnx_run import Tensors, dynamic_tensors, run
 
-XNOR = ("XnorPopcountMatMul", "MVAU")
-PRODUCTS = ("Gemm", "MatMul", *XNOR)
+PRODUCTS = ("Conv", "Gemm", "MatMul", "XnorPopcountMatMul", "MVAU")
+SLIDERS = {"Im2Col": "kernel_size", "ConvolutionInputGenerator": "ConvKernelDim"}
+STRIDES = {"Im2Col": "stride", "ConvolutionInputGenerator": "Stride"}
+POOLS = {"MaxPool": "kernel_shape", "MaxPoolNHWC": "kernel_shape", "Pool": "KernelSize"}
+FLATTENING = ("Reshape", "Flatten")
+ENDINGS = ("TopK", "LabelSelect")
+
+TO_LAST, TO_FIRST = [0, 2, 3, 1], [0, 3, 1, 2]  # permutations of a Transpose
+FIRST, LAST, VECTOR = "NCHW", "NHWC", "NC"
 
 
 @dataclass(frozen=True, eq=False)
 class Product:
-    """One matrix product; its weights are a tensor that does not depend on the input."""
+    """One matrix product; its weights are a tensor that does not depend on the input.
+
+    `slider` is the node that forms the windows it reads, if there is one. `shape` is that of its
+    source tensor; `flattened` is (C, H, W) where that is an image flattened with channels first.
+    """
 
     node: NodeProto
+    slider: NodeProto | None
+    shape: tuple[int, ...]
+    flattened: tuple[int, int, int] | None
+    target_shape: tuple[int, ...]
 
     @property
     def source(self) -> str:
-        return self.node.input[0]
+        return (self.slider or self.node).input[0]
 
     @property
     def target(self) -> str:
@@ -40,48 +61,107 @@ class Product:
 
     @property
     def xnor(self) -> bool:
-        return self.node.op_type in XNOR
+        if self.node.op_type == "MVAU":
+            return bool(getCustomOp(self.node).get_nodeattr("binaryXnorMode"))
+        return self.node.op_type == "XnorPopcountMatMul"
+
+    @property
+    def kernel(self) -> tuple[int, int]:
+        """(kernel, stride); kernel 0 for a fully connected product."""
+        if self.slider is not None:
+            op = self.slider.op_type
+            return square(self.slider, SLIDERS[op]), square(self.slider, STRIDES[op])
+        if self.node.op_type == "Conv":
+            return square(self.node, "kernel_shape"), square(self.node, "strides")
+        return (1 if len(self.target_shape) == 4 else 0), 1
+
+    @property
+    def columns(self) -> int:
+        """Values that meet a row of weights, by the shape of the source."""
+        channels = self.shape[1] if self.node.op_type == "Conv" else self.shape[-1]
+        kernel, _ = self.kernel
+        return kernel**2 * channels if kernel else prod(self.shape[1:])
 
     def weights(self, tensors: Tensors) -> np.ndarray:
-        """Its weights as the graph has them, (MH, MW)."""
+        """Its weights (MH, MW), the columns in the order of `golden`."""
         array = tensors[self.node.input[1]]
-        return array if _attribute(self.node, "transB", 0) else array.T
+        if self.node.op_type == "Conv":
+            return array.transpose(0, 2, 3, 1).reshape(len(array), -1)
+        array = array if attribute(self.node, "transB", 0) else array.T
+        return self._channels_last(array)
+
+    def source_values(self, tensors: Tensors) -> np.ndarray:
+        """What arrives: (N, MW), or (N, H, W, C) for a convolution."""
+        values = tensors[self.source]
+        if self.node.op_type == "Conv":
+            return values.transpose(TO_LAST)
+        return values if self.kernel[0] else self._channels_last(values.reshape(len(values), -1))
+
+    def target_values(self, tensors: Tensors) -> np.ndarray:
+        """What leaves: (N, MH), or (N, H', W', MH) for a convolution."""
+        values = tensors[self.target]
+        return values.transpose(TO_LAST) if self.node.op_type == "Conv" else values
+
+    def _channels_last(self, rows: np.ndarray) -> np.ndarray:
+        """(N, CHW) -> (N, HWC) where the source is flattened with channels first."""
+        if self.flattened is None or rows.shape[1] != prod(self.flattened):
+            return rows
+        return rows.reshape(-1, *self.flattened).transpose(TO_LAST).reshape(rows.shape)
 
     def bias(self, tensors: Tensors) -> np.ndarray | float:
         """What it adds to each row of the product, a scalar or (MH,)."""
-        if self.node.op_type != "Gemm" or len(self.node.input) < 3:
+        if self.node.op_type not in ("Gemm", "Conv") or len(self.node.input) < 3:
             return 0.0
-        return tensors[self.node.input[2]] * _attribute(self.node, "beta", 1.0)
+        return tensors[self.node.input[2]] * attribute(self.node, "beta", 1.0)
 
     @property
     def factor(self) -> float:
-        return _attribute(self.node, "alpha", 1.0) if self.node.op_type == "Gemm" else 1.0
+        return attribute(self.node, "alpha", 1.0) if self.node.op_type == "Gemm" else 1.0
 
 
 @dataclass(frozen=True, eq=False)
 class Chain:
-    """`segments[i]` are the nodes in front of `products[i]`; the last one is the tail."""
+    """`segments[i]` are the nodes in front of `products[i]`; the last one is the tail.
+
+    `layouts` says for each tensor on the way where its channels are.
+    """
 
     model: ModelWrapper
     products: list[Product]
     segments: list[list[NodeProto]]
+    layouts: dict[str, str]
 
     @classmethod
     def of(cls, model: ModelWrapper) -> Chain:
         """Walk from the input to the output; `UserError` where the way forks or joins."""
-        dynamic = dynamic_tensors(model)
+        nodes = _way(model)
+        tensor = model.graph.input[0].name
+        layout = _layout_of_input(nodes) if _rank(model, tensor) == 4 else VECTOR
+        layouts, flattened = {tensor: layout}, None
         products: list[Product] = []
         segments: list[list[NodeProto]] = [[]]
-        tensor = model.graph.input[0].name
-        while tensor != model.graph.output[0].name:
-            node = _next_node(model, tensor, dynamic)
+        slider: NodeProto | None = None
+        for node, after in zip(nodes, [*nodes[1:], None], strict=True):
             if node.op_type in PRODUCTS:
-                products.append(Product(node))
+                source, target = (slider or node).input[0], node.output[0]
+                products.append(
+                    Product(node, slider, _shape(model, source), flattened, _shape(model, target))
+                )
                 segments.append([])
+                slider, flattened = None, None
+                layout = VECTOR if _rank(model, target) == 2 else layout
+            elif node.op_type in SLIDERS and after is not None and after.op_type in PRODUCTS:
+                slider = node
             else:
                 segments[-1].append(node)
-            tensor = node.output[1] if node.op_type == "TopK" else node.output[0]
-        return cls(model, products, segments)
+                if node.op_type == "Transpose":
+                    layout = _transposed(node, layout)
+                elif node.op_type in FLATTENING and layout in (FIRST, LAST):
+                    channels_first = layout == FIRST and _rank(model, node.input[0]) == 4
+                    flattened = _shape(model, node.input[0])[1:] if channels_first else None
+                    layout = VECTOR
+            layouts[_output(node)] = layout
+        return cls(model, products, segments, layouts)
 
     @cached_property
     def constants(self) -> Tensors:
@@ -90,6 +170,24 @@ class Chain:
         nodes = [n for n in self.model.graph.node if n.output[0] not in dynamic]
         tensors = run(self.model, {}, 1, nodes)
         return {name: array for name, array in tensors.items() if name not in dynamic}
+
+    @cached_property
+    def windows(self) -> tuple[Window, ...]:
+        """What each product reads; `UserError` for kernels and pools that are not square."""
+        return tuple(
+            Window(*product.kernel, self.pool(i)[1]) for i, product in enumerate(self.products)
+        )
+
+    def pool(self, i: int) -> tuple[NodeProto | None, int]:
+        """The max-pool in segment i and its size, or None and 1."""
+        pools = [n for n in self.segments[i] if n.op_type in POOLS]
+        if len(pools) > 1:
+            raise UserError(f"nodes {pools[0].name} and {pools[1].name} pool one after the other")
+        return (pools[0], square(pools[0], POOLS[pools[0].op_type])) if pools else (None, 1)
+
+    def segment_start(self, i: int) -> str:
+        """The tensor that segment i reads: what product i-1 writes, or the input."""
+        return self.products[i - 1].target if i else self.model.graph.input[0].name
 
     def segment_end(self, i: int) -> str:
         """The tensor that segment i writes: the input of product i, or the output."""
@@ -101,23 +199,65 @@ class Chain:
     def tail_end(self) -> str:
         """The tensor of scores: what TopK reads, or else the output."""
         last = self.segments[-1][-1] if self.segments[-1] else None
-        if last is not None and last.op_type in ("TopK", "LabelSelect"):
+        if last is not None and last.op_type in ENDINGS:
             return last.input[0]
         return self.model.graph.output[0].name
 
+    def input_of(self, images: np.ndarray) -> np.ndarray:
+        """Images (N, H, W, C) or (N, F) as the graph's input has them."""
+        first = self.layouts[self.model.graph.input[0].name] == FIRST
+        return images.transpose(TO_FIRST) if first and images.ndim == 4 else images
+
     def evaluate(self, i: int, values: np.ndarray) -> np.ndarray:
-        """Run segment i on its input tensor `values` (D, C) and return what it writes, (D, C')."""
-        start = self.products[i - 1].target if i else self.model.graph.input[0].name
-        nodes = [n for n in self.segments[i] if n.op_type not in ("TopK", "LabelSelect")]
+        """Run segment i on values (D, C) of its input's channels; return what it writes, (D, C).
+
+        It is run on images of one pixel, on which pooling does nothing. `UserError` unless the
+        segment treats all pixels alike, pools two-valued tensors, and keeps their order.
+        """
+        start = self.segment_start(i)
+        nodes = [n for n in self.segments[i] if n.op_type not in ENDINGS]
         if not nodes:
             return values
-        feeds = self.constants | {start: values}
-        return run(self.model, feeds, len(values), nodes)[self.segment_end(i)]
+        shapes = {
+            name: _pixel(self.layouts[name], values.shape)
+            for name in (start, *(_output(n) for n in nodes))
+        }
+        pool, _ = self.pool(i)
+        pooling = [n for n in nodes if n.op_type in (*POOLS, *SLIDERS)]
+        for node in nodes:
+            self._refuse_positions(node, shapes)
+        feeds = self.constants | {start: values.reshape(shapes[start])}
+        tensors = run(self.model, feeds, len(values), nodes, shapes, pooling)
+        result = tensors[self.segment_end(i)].reshape(values.shape)
+        if pool is not None:
+            _refuse_pool(pool, tensors[pool.input[0]].reshape(values.shape), result)
+        return result
+
+    def _refuse_positions(self, node: NodeProto, shapes: dict[str, tuple[int, ...]]) -> None:
+        """`UserError` where a node's numbers are not one a channel (of a vector: one an element).
+
+        What a convolution writes has to be treated alike at every pixel.
+        """
+        name = next(x for x in node.input if x in shapes)
+        shape, channels = shapes[name], max(shapes[name][1:])
+        for constant in (x for x in node.input if x and x != name):
+            array = self.constants.get(constant)
+            if array is None or node.op_type in FLATTENING or node.op_type == "Clip":
+                continue
+            if node.op_type in ("BatchNormalization", "MultiThreshold", "Thresholding"):
+                fits = array.shape[0] in (1, channels)
+            else:
+                fits = _broadcast(array.shape, shape) == shape
+            if not fits:
+                raise UserError(
+                    f"node {node.name} ({node.op_type}) has parameters of shape {array.shape} for "
+                    f"{channels} channels; supported is one number a channel"
+                )
 
     def labels_of(self, tensors: Tensors) -> np.ndarray | None:
         """The labels, when the graph selects them itself."""
         last = self.segments[-1][-1] if self.segments[-1] else None
-        if last is None or last.op_type not in ("TopK", "LabelSelect"):
+        if last is None or last.op_type not in ENDINGS:
             return None
         return tensors[self.model.graph.output[0].name].reshape(-1).astype(np.int64)
 
@@ -126,105 +266,37 @@ class Chain:
         return self.segments[i][-1].name if self.segments[i] else "the input"
 
 
-@dataclass(frozen=True, eq=False)
-class Encoding:
-    """How product i appears in a graph: target[r] = scale[r] * accumulator[r] + offset[r].
-
-    `low` and `high` are the levels that stand for -1 and +1 in the source tensor; `bits` are the
-    weights as the graph has them, (MH, MW), `sign[r]` is -1 where row r is the negative of the
-    network's own.
-    """
-
-    low: float
-    high: float
-    bits: np.ndarray
-    sign: np.ndarray
-    scale: np.ndarray
-    offset: np.ndarray
-
-    @property
-    def columns(self) -> int:
-        return self.bits.shape[1]
-
-    @classmethod
-    def of(cls, chain: Chain, i: int, levels: np.ndarray, own: np.ndarray | None) -> Encoding:
-        """Read product i; `levels` are the values its source takes, `own` the network's weights.
-
-        `UserError` when operands are not of one bit. Rows that are neither `own`'s nor their
-        negatives get sign 0.
-        """
-        product = chain.products[i]
-        name = product.node.name
-        low, high = _two_levels(levels, f"{activation_name(i)} (in front of node {name})")
-        array = product.weights(chain.constants)
-        bits = (array > 0).astype(np.uint8)
-        sign = np.ones(len(bits)) if own is None else _signs(bits, own)
-        columns = bits.shape[1]
-        if product.xnor:
-            if not (np.isin(array, (0, 1)).all() and (low, high) == (0, 1)):
-                raise UserError(f"{layer_name(i)} (node {name}): XNOR operands are not 0 and 1")
-            return cls(low, high, bits, sign, sign / 2, np.full(len(bits), columns / 2))
-        size = np.abs(array[:, :1])
-        if not (size > 0).all() or not (np.abs(array) == size).all():
-            raise UserError(
-                f"{layer_name(i)} (node {name}): weights are not of one bit "
-                f"({len(np.unique(array))} different values); train with binary weights"
-            )
-        unit = size[:, 0].astype(np.float64) * product.factor
-        middle, half = (high + low) / 2, (high - low) / 2
-        offset = unit * middle * bipolar(bits).sum(1) + product.bias(chain.constants)
-        return cls(low, high, bits, sign, unit * half * sign, offset)
-
-    def values(self, accumulators: np.ndarray) -> np.ndarray:
-        """What the graph's tensor holds for accumulators (N, MH): float32."""
-        return (accumulators * self.scale + self.offset).astype(np.float32)
-
-    def accumulators(self, values: np.ndarray) -> np.ndarray:
-        """The accumulators that the graph's tensor (N, MH) stands for; NaN where it is none."""
-        exact = (values.astype(np.float64) - self.offset) / self.scale
-        whole = np.rint(exact)
-        slack = 0.0 if self.is_integer else 0.01
-        return np.where(np.abs(exact - whole) <= slack, whole, np.nan)
-
-    def activations(self, values: np.ndarray) -> np.ndarray:
-        """The bits that the source tensor stands for; 2 where it is neither level."""
-        return np.where(values == self.high, 1, np.where(values == self.low, 0, 2))
-
-    @property
-    def is_integer(self) -> bool:
-        """Whether every value is a whole or half number, which float32 holds exactly."""
-        return bool(np.all(self.scale * 2 % 1 == 0) and np.all(self.offset * 2 % 1 == 0))
+def attribute(node: NodeProto, name: str, default: Any) -> Any:
+    for entry in node.attribute:
+        if entry.name == name:
+            return helper.get_attribute_value(entry)
+    return default
 
 
-def domain_of(columns: int) -> np.ndarray:
-    """Every accumulator of a product of `columns` terms, ascending: -columns, ..., +columns."""
-    return 2 * np.arange(columns + 1) - columns
+def square(node: NodeProto, name: str) -> int:
+    """An attribute of two equal numbers, such as a kernel's shape; 1 where it is left out."""
+    height, width = attribute(node, name, (1, 1))
+    if height != width:
+        raise UserError(
+            f"node {node.name} ({node.op_type}): {name} is {height} x {width}, only squares are "
+            "supported"
+        )
+    return int(height)
 
 
-def tables(
-    chain: Chain, own: tuple[np.ndarray, ...] | None, pixels: np.ndarray | None = None
-) -> tuple[list[np.ndarray], list[Encoding], np.ndarray]:
-    """Evaluate every segment on all that can arrive there.
+def _way(model: ModelWrapper) -> list[NodeProto]:
+    """The nodes between input and output, in order."""
+    dynamic = dynamic_tensors(model)
+    nodes: list[NodeProto] = []
+    tensor = model.graph.input[0].name
+    while tensor != model.graph.output[0].name:
+        nodes.append(_next_node(model, tensor, dynamic))
+        tensor = _output(nodes[-1])
+    return nodes
 
-    `pixels` are the numbers that stand for pixel values 0..255 at the graph's input, `own` the
-    network's weights if known. Returns for each product the source tensor's values (D, MW), its
-    encoding, and then the scores (MW + 1, classes), in terms of the network's own accumulators.
-    """
-    inputs = chain.model.get_tensor_shape(chain.model.graph.input[0].name)[-1]
-    column = PIXELS.astype(np.float32) if pixels is None else pixels
-    values = np.repeat(column[:, None], inputs, axis=1)
-    sources, encodings = [], []
-    for i in range(len(chain.products)):
-        sources.append(chain.evaluate(i, values))
-        levels = np.unique(sources[-1])
-        encodings.append(Encoding.of(chain, i, levels, own[i] if own else None))
-        if sources[-1].shape[1:] != (encodings[-1].columns,):
-            raise UserError(
-                f"{layer_name(i)} (node {chain.products[i].node.name}): its weights are for "
-                f"{encodings[-1].columns} values, {sources[-1].shape[1:]} arrive"
-            )
-        values = encodings[-1].values(domain_of(encodings[-1].columns)[:, None])
-    return sources, encodings, chain.evaluate(len(chain.products), values)
+
+def _output(node: NodeProto) -> str:
+    return node.output[1] if node.op_type == "TopK" else node.output[0]
 
 
 def _next_node(model: ModelWrapper, tensor: str, dynamic: set[str]) -> NodeProto:
@@ -245,29 +317,67 @@ def _next_node(model: ModelWrapper, tensor: str, dynamic: set[str]) -> NodeProto
     return node
 
 
-def _attribute(node: NodeProto, name: str, default: float) -> float:
-    for attribute in node.attribute:
-        if attribute.name == name:
-            return helper.get_attribute_value(attribute)
-    return default
+def _shape(model: ModelWrapper, tensor: str) -> Any:
+    return tuple(model.get_tensor_shape(tensor) or ())
 
 
-def _two_levels(levels: np.ndarray, where: str) -> tuple[float, float]:
-    """The two values of a binary tensor; a constant one is taken for one of -v and +v."""
-    if len(levels) == 1:
-        size = float(abs(levels[0])) or 1.0
-        return (0.0, 1.0) if levels[0] == 0 else (-size, size)
-    if len(levels) != 2:
+def _rank(model: ModelWrapper, tensor: str) -> int:
+    return len(_shape(model, tensor))
+
+
+def _layout_of_input(nodes: Iterable[NodeProto]) -> str:
+    """Channels first, unless the first node that needs them last says otherwise."""
+    swapped = False
+    for node in nodes:
+        if node.op_type == "Transpose":
+            swapped = not swapped
+        elif node.op_type in (*SLIDERS, *POOLS, *PRODUCTS):
+            last = node.op_type not in ("Conv", "MaxPool", "Gemm")
+            return LAST if last != swapped else FIRST
+        elif node.op_type in FLATTENING:
+            break
+    return FIRST
+
+
+def _transposed(node: NodeProto, layout: str) -> str:
+    perm = list(attribute(node, "perm", []))
+    if (layout, perm) == (FIRST, TO_LAST):
+        return LAST
+    if (layout, perm) == (LAST, TO_FIRST):
+        return FIRST
+    raise UserError(f"node {node.name} (Transpose) permutes {layout} by {perm}; not supported")
+
+
+def _pixel(layout: str, shape: tuple[int, ...]) -> tuple[int, ...]:
+    """The shape of `D` images of one pixel and C channels, `shape` being (D, C)."""
+    rows, channels = shape
+    return {
+        FIRST: (rows, channels, 1, 1),
+        LAST: (rows, 1, 1, channels),
+        VECTOR: (rows, channels),
+    }[layout]
+
+
+def _broadcast(a: tuple[int, ...], b: tuple[int, ...]) -> tuple[int, ...] | None:
+    try:
+        return np.broadcast_shapes(a, b)
+    except ValueError:
+        return None
+
+
+def _refuse_pool(pool: NodeProto, before: np.ndarray, after: np.ndarray) -> None:
+    """`UserError` unless what is pooled is of one bit, and the largest is the +1 behind it too.
+
+    Then pooling is the OR of the bits, for whatever arrives.
+    """
+    levels = np.unique(before)
+    if len(levels) > 2:
         raise UserError(
-            f"{where}: activations take {len(levels)} different values, "
-            "only those of one bit (two values) are supported"
+            f"node {pool.name} ({pool.op_type}) pools {len(levels)} different values, supported "
+            "are those of one bit (two values); put the quantiser in front of the pooling"
         )
-    return float(levels[0]), float(levels[1])
-
-
-def _signs(bits: np.ndarray, own: np.ndarray) -> np.ndarray:
-    """+1 for a row equal to the network's own, -1 for its negative, 0 for neither."""
-    if bits.shape != own.shape:
-        return np.zeros(len(bits))
-    same, opposite = (bits == own).all(1), (bits != own).all(1)
-    return same.astype(float) - opposite
+    if len(levels) == 2 and after[before == levels[0]].max() >= after[before == levels[1]].min():
+        raise UserError(
+            f"node {pool.name} ({pool.op_type}) takes the largest of what is negated behind it; "
+            "give the scale between pooling and product a positive sign"
+        )

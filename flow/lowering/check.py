@@ -1,8 +1,9 @@
 """After every pass: the graph, executed, against the trained network.
 
 On the images every activation, accumulator, logit and label is compared. Beyond the images, the
-weights are compared one by one and every activation function is run over all values that can
-arrive; when those agree too, the graph equals the network for all inputs.
+weights are compared one by one, windows and pooling by their sizes, and every activation function
+is run over all values that can arrive; when those agree too, the graph equals the network for all
+inputs. What is pooled is of one bit (`Chain.evaluate` sees to it), so that pooling is an OR.
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ import numpy as np
 from qonnx.core.modelwrapper import ModelWrapper
 
 from flow.errors import MismatchError, UserError
-from flow.lowering.chain import Chain, Encoding, domain_of, tables
+from flow.lowering.chain import Chain
+from flow.lowering.encoding import Encoding, tables
 from flow.lowering.golden import Golden, activation_name, first_difference, layer_name
 from flow.lowering.onnx_run import Tensors, run
 
@@ -36,9 +38,14 @@ def check(
                 f"{len(chain.products)} matrix products where the network has {len(golden.weights)}"
             )
         functions, encodings, scores = tables(chain, golden.weights, pixels)
+        if (found := _first_unlike(chain.windows, golden.windows)) is not None:
+            raise UserError(
+                f"{layer_name(golden.windows, found)} reads {chain.windows[found]} instead of "
+                f"{golden.windows[found]}"
+            )
     except UserError as fault:  # the file was accepted: a pass made this of it
         raise MismatchError(f"pass {name}: {fault}", name) from fault
-    images = pixels.astype(np.float32)[golden.images]
+    images = chain.input_of(pixels.astype(np.float32)[golden.images])
     tensors = run(model, {model.graph.input[0].name: images}, len(images))
     comparison = _Comparison(golden, name, chain, encodings, tensors)
     for i, function in enumerate(functions):
@@ -66,13 +73,14 @@ class _Comparison:
     compared: int = field(default=0)
 
     def activations(self, i: int) -> None:
-        bits = self.encodings[i].activations(self.tensors[self.chain.products[i].source])
-        self._equal(bits, self.golden.activations[i], activation_name(i), self._in_front(i))
+        arriving = self.chain.products[i].source_values(self.tensors)
+        bits, expected = self.encodings[i].activations(arriving), self.golden.activations[i]
+        self._equal(bits, expected, self._activation(i), self._in_front(i))
 
     def accumulators(self, i: int) -> None:
         product = self.chain.products[i]
-        sums = self.encodings[i].accumulators(self.tensors[product.target])
-        self._equal(sums, self.golden.accumulators[i], layer_name(i), product.node.name)
+        sums = self.encodings[i].accumulators(product.target_values(self.tensors))
+        self._equal(sums, self.golden.accumulators[i], self._layer(i), product.node.name)
 
     def weights(self, i: int) -> None:
         """Each row of weights is the network's own or its negative."""
@@ -87,7 +95,7 @@ class _Comparison:
             if 2 * len(wrong) > own.shape[1]:  # nearer to the negated row
                 wrong = np.flatnonzero(encoding.bits[row] == own[row])
             what = f"weight of row {row} column {wrong[0]} is flipped ({len(wrong)} in this row)"
-        raise self._mismatch(layer_name(i), self.chain.products[i].node.name, what)
+        raise self._mismatch(self._layer(i), self.chain.products[i].node.name, what)
 
     def activation_function(self, i: int, values: np.ndarray) -> None:
         """`values` (D, C) is what the graph makes of all that can arrive."""
@@ -95,13 +103,9 @@ class _Comparison:
         if np.array_equal(bits, table):
             return
         row, channel = np.argwhere(bits != table)[0]
-        arriving = (
-            f"pixel {row}"
-            if i == 0
-            else f"accumulator {domain_of(self.golden.weights[i - 1].shape[1])[row]}"
-        )
+        arriving = f"accumulator {self.golden.domain(i - 1)[row]}" if i else f"pixel {row}"
         raise self._mismatch(
-            activation_name(i),
+            self._activation(i),
             self._in_front(i),
             f"channel {channel} gives {bits[row, channel]} instead of {table[row, channel]} "
             f"for {arriving}",
@@ -142,6 +146,12 @@ class _Comparison:
             expected = self.golden.labels[:, None]
             self._equal(labels[:, None], expected, "label", self._in_front(-1))
 
+    def _layer(self, i: int) -> str:
+        return layer_name(self.golden.windows, i)
+
+    def _activation(self, i: int) -> str:
+        return activation_name(self.golden.windows, i)
+
     def _equal(self, actual: np.ndarray, expected: np.ndarray, layer: str, node: str) -> None:
         if not np.array_equal(actual, expected):
             raise self._mismatch(layer, node, first_difference(actual, expected))
@@ -153,3 +163,9 @@ class _Comparison:
 
     def _in_front(self, i: int) -> str:
         return self.chain.node_in_front(i)
+
+
+def _first_unlike(found: tuple, expected: tuple) -> int | None:
+    """The first place where two tuples differ, or None."""
+    places = [i for i, pair in enumerate(zip(found, expected, strict=True)) if pair[0] != pair[1]]
+    return places[0] if places else None

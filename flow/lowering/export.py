@@ -1,8 +1,9 @@
 """Student -> QONNX file, and what the student computes, layer by layer, from torch.
 
 The student is any module that maps float images (N, C, H, W) in [0, 1] to logits (N, classes)
-through a chain of brevitas `QuantLinear` layers with one-bit weights and activations; it is watched
-from outside, through hooks, so that nothing here depends on how it is put together.
+through a chain of brevitas `QuantConv2d` and `QuantLinear` layers with one-bit weights and
+activations (the first of up to 8 bits), and `MaxPool2d`; it is watched from outside, through hooks,
+so that nothing here depends on how it is put together.
 """
 
 from __future__ import annotations
@@ -12,19 +13,21 @@ import tempfile
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from brevitas.export import export_qonnx
-from brevitas.nn import QuantLinear
+from brevitas.nn import QuantConv2d, QuantLinear
 from qonnx.core.modelwrapper import ModelWrapper
 from qonnx.util.cleanup import cleanup_model
 from torch import Tensor, nn
 
 from flow.errors import UserError
-from flow.lowering.golden import PIXELS, Golden
+from flow.lowering.encoding import operand, whole_steps
+from flow.lowering.golden import PIXELS, Golden, Window, bipolar, domain_of
 
 BATCH = 1000  # images at a time through torch
 
@@ -73,42 +76,37 @@ def golden(student: nn.Module, images: np.ndarray) -> Golden:
     """
     student.eval()
     layers = _layers_in_order(student, scale_images(images[:1]))
-    weights = [_bits(layer.quant_weight(), f"weights of {name}") for name, layer in layers]
+    weights = [_weights(layer) for layer in layers]
+    seen = _until(student, layers[0].module, scale_images(_constant_images(images.shape[1:])))
+    first = _Operand.of(_values_of_channels(seen, layers[0].name), layers[0].name)
 
-    inputs: dict[str, Tensor] = {}
-    outputs: dict[str, Tensor] = {}
+    inputs: dict[str, np.ndarray] = {}
+    outputs: dict[str, np.ndarray] = {}
 
-    def note(name: str) -> Callable:
+    def note(layer: _Layer) -> Callable:
         def hook(_: nn.Module, args: tuple, output: Any) -> None:
-            inputs[name], outputs[name] = _value(args[0]), _value(output)
+            inputs[layer.name] = layer.channels_last(_value(args[0]))
+            outputs[layer.name] = _channels_last(_value(output))
 
         return hook
 
-    with _hooks(layer.register_forward_hook(note(name)) for name, layer in layers):
+    with _hooks(layer.module.register_forward_hook(note(layer)) for layer in layers):
         logits = student(scale_images(images)).numpy()
 
-    activations, accumulators = [], []
-    for (name, _), bits in zip(layers, weights, strict=True):
-        activations.append(_bits(inputs[name], f"activations in front of {name}"))
-        sums = outputs[name].numpy()
-        whole = np.rint(sums).astype(np.int32)
-        if not np.array_equal(whole, sums) or np.abs(whole).max(initial=0) > bits.shape[1]:
-            raise UserError(
-                f"layer {name}: its outputs are not sums of +-1; hanbit needs one-bit weights "
-                "and activations of scale 1 and no bias"
-            )
-        accumulators.append(whole)
-
-    tables = [_input_table(student, layers, images.shape[1:])]
-    for i, bits in enumerate(weights):
-        rows, columns = bits.shape
-        sums = 2 * np.arange(columns + 1, dtype=np.float32) - columns
-        domain = torch.from_numpy(np.repeat(sums[:, None], rows, axis=1))
-        table = _replay(student, layers, i, domain, images.shape[1:])
-        if i + 1 < len(layers):
-            tables.append(_bits(table, f"activations in front of {layers[i + 1][0]}"))
+    activations, accumulators, tables = [], [], [first.table]
+    for i, (layer, bits) in enumerate(zip(layers, weights, strict=True)):
+        coding = first if i == 0 else BITS
+        activations.append(coding.numbers(inputs[layer.name], layer.name))
+        accumulators.append(coding.sums(outputs[layer.name], bits, layer.name))
+        domain = domain_of(bits.shape[1], coding.top)
+        after = layers[i + 1] if i + 1 < len(layers) else None
+        table = _replay(student, layer, after, coding.outputs(domain, bits), images.shape[1:])
+        if after is not None:
+            tables.append(BITS.numbers(_values_of_channels(table, after.name), after.name))
     return Golden(
-        images.reshape(len(images), -1),
+        images.transpose(0, 2, 3, 1)
+        if layers[0].window.is_conv
+        else images.reshape(len(images), -1),
         tuple(weights),
         tuple(activations),
         tuple(accumulators),
@@ -116,43 +114,189 @@ def golden(student: nn.Module, images: np.ndarray) -> Golden:
         logits.argmax(1),
         tuple(tables),
         table.numpy(),
+        tuple(layer.window for layer in layers),
+        first.top,
     ).check()
+
+
+@dataclass(frozen=True, eq=False)
+class _Layer:
+    """A matrix product of the student; `shape` is (C, H, W) of what it reads, pooled, if known."""
+
+    name: str
+    module: QuantConv2d | QuantLinear
+    window: Window
+    shape: tuple[int, ...]
+
+    def channels_last(self, values: Tensor) -> np.ndarray:
+        """What it reads, or its weights: (N, C, H, W) -> (N, H, W, C), (N, CHW) -> (N, HWC)."""
+        if not self.window.is_conv and len(self.shape) == 3:
+            return _channels_last(values.reshape(-1, *self.shape)).reshape(len(values), -1)
+        return _channels_last(values)
+
+
+@dataclass(frozen=True, eq=False)
+class _Operand:
+    """How a product's inputs stand for numbers u: `zero` + `step` * x, x = u, or 2u - 1 for bits.
+
+    `table` (256, C) is u for each pixel value, of the first product alone.
+    """
+
+    zero: float
+    step: float
+    top: int
+    table: np.ndarray
+
+    @classmethod
+    def of(cls, values: np.ndarray, name: str) -> _Operand:
+        levels = np.unique(values)
+        if len(levels) <= 2:
+            return cls(0.0, 1.0, 1, BITS.numbers(values, name))
+        low, high, top = operand(levels, f"activations in front of {name}", first=True)
+        found = cls(low, (high - low) / top, top, values)
+        return replace(found, table=found.numbers(values, name))
+
+    def numbers(self, values: np.ndarray, name: str) -> np.ndarray:
+        """What the values stand for, uint8 of the same shape."""
+        if self.top == 1:
+            return _bits(values, f"activations in front of {name}")
+        found = whole_steps(values, self.zero, self.step)
+        if (found > self.top).any():
+            raise UserError(f"activations in front of {name} take values that no pixel alone gives")
+        return found.astype(np.uint8)
+
+    def sums(self, outputs: np.ndarray, weights: np.ndarray, name: str) -> np.ndarray:
+        """The accumulators that a layer's outputs (..., MH) stand for: int32."""
+        sums = (outputs.astype(np.float64) - self._offset(weights)) / self.step
+        whole = np.rint(sums)
+        if not np.array_equal(whole, sums) or np.abs(whole).max() > self.top * weights.shape[1]:
+            raise UserError(
+                f"layer {name}: its outputs are not sums of +-1; hanbit needs one-bit weights "
+                "and activations of scale 1 and no bias"
+            )
+        return whole.astype(np.int32)
+
+    def outputs(self, accumulators: np.ndarray, weights: np.ndarray) -> Tensor:
+        """The layer's outputs (D, MH) where every row's accumulator is each of these (D,)."""
+        values = accumulators[:, None] * self.step + self._offset(weights)
+        return torch.from_numpy(values.astype(np.float32))
+
+    def _offset(self, weights: np.ndarray) -> np.ndarray:
+        return self.zero * bipolar(weights).sum(1, dtype=np.float64)
+
+
+BITS = _Operand(0.0, 1.0, 1, np.zeros((0, 0), np.uint8))
 
 
 class _Stop(Exception):
     """Ends a forward run once the wanted tensor has been seen."""
 
 
-def _layers_in_order(student: nn.Module, image: Tensor) -> list[tuple[str, QuantLinear]]:
-    """The student's matrix products in the order in which they run."""
-    order: list[tuple[str, QuantLinear]] = []
-    named = [(n, m) for n, m in student.named_modules() if isinstance(m, QuantLinear)]
-    with _hooks(
-        module.register_forward_hook(lambda m, _a, _o, name=name: order.append((name, m)))
-        for name, module in named
-    ):
+def _layers_in_order(student: nn.Module, image: Tensor) -> list[_Layer]:
+    """The student's matrix products in the order in which they run, with the pooling in front."""
+    order: list[tuple[str, nn.Module, tuple[int, ...]]] = []
+    kinds = (QuantConv2d, QuantLinear, nn.MaxPool2d)
+    named = [(n, m) for n, m in student.named_modules() if isinstance(m, kinds)]
+
+    def note(name: str) -> Callable:
+        def hook(module: nn.Module, _: tuple, output: Any) -> None:
+            order.append((name, module, tuple(_value(output).shape[1:])))
+
+        return hook
+
+    with _hooks(module.register_forward_hook(note(name)) for name, module in named):
         student(image)
-    if not order or len(order) != len({name for name, _ in order}):
+    layers: list[_Layer] = []
+    pool = 1
+    shape: tuple[int, ...] = ()
+    for name, module, written in order:
+        if isinstance(module, nn.MaxPool2d):
+            pool *= _pool_size(name, module)
+        else:
+            layers.append(_Layer(name, module, _window(name, module, pool), shape))
+            pool = 1
+        shape = written
+    if not layers or len(order) != len({name for name, *_ in order}):
         raise UserError("the student must run one or more QuantLinear layers, each of them once")
-    return order
+    if layers[-1].window.is_conv:
+        raise UserError(f"layer {layers[-1].name}: the last product must be fully connected")
+    return layers
 
 
-def _input_table(student: nn.Module, layers: list, shape: tuple[int, ...]) -> np.ndarray:
-    """First activation for every pixel value: uint8 (256, MW)."""
+def _window(name: str, module: nn.Module, pool: int) -> Window:
+    """What a layer reads; `UserError` for what is not a plain square convolution."""
+    if not isinstance(module, QuantConv2d):
+        return Window(pool=pool)
+    (height, width), (down, across) = module.kernel_size, module.stride
+    if set(_pair(module.padding)) != {0}:
+        raise UserError(
+            f"layer {name} pads binary data with zeros, and zero is neither -1 nor +1; "
+            "train without padding"
+        )
+    if set(_pair(module.dilation)) != {1} or module.groups != 1:
+        raise UserError(f"layer {name}: dilation and groups are not supported")
+    if height != width or down != across:
+        raise UserError(
+            f"layer {name}: kernel {height} x {width} with stride {down} x {across}, only squares "
+            "are supported"
+        )
+    return Window(height, down, pool)
+
+
+def _pool_size(name: str, module: nn.MaxPool2d) -> int:
+    """Size of the squares that are pooled; `UserError` where they overlap or are padded."""
+    sizes = {*_pair(module.kernel_size), *_pair(module.stride)}
+    plain = set(_pair(module.padding)) == {0} and set(_pair(module.dilation)) == {1}
+    if len(sizes) != 1 or not plain or module.ceil_mode:
+        raise UserError(f"layer {name}: only pooling of whole squares side by side is supported")
+    return sizes.pop()
+
+
+def _pair(value: Any) -> tuple[Any, ...]:
+    return tuple(value) if isinstance(value, (tuple, list)) else (value, value)
+
+
+def _weights(layer: _Layer) -> np.ndarray:
+    """Bits (MH, MW), the columns as `golden` has them."""
+    values = _value(layer.module.quant_weight()).detach()
+    rows = layer.channels_last(values).reshape(len(values), -1)
+    return _bits(rows, f"weights of {layer.name}")
+
+
+def _channels_last(values: Tensor) -> np.ndarray:
+    return (values.permute(0, 2, 3, 1) if values.ndim == 4 else values).numpy()
+
+
+def _constant_images(shape: tuple[int, ...]) -> np.ndarray:
+    """For each pixel value an image (C, H, W) of that value alone."""
     values = PIXELS.astype(np.uint8).reshape(-1, *([1] * len(shape)))
-    images = np.broadcast_to(values, (len(PIXELS), *shape))
-    seen = _until(student, layers[0][1], scale_images(images))
-    return _bits(seen, f"activations in front of {layers[0][0]}")
+    return np.broadcast_to(values, (len(PIXELS), *shape))
+
+
+def _values_of_channels(values: Tensor, name: str) -> np.ndarray:
+    """(D, C, H, W) -> (D, C): what every pixel of an image holds; (D, C) as it is."""
+    array = values.numpy()
+    if array.ndim == 4:
+        if (array != array[:, :, :1, :1]).any():
+            raise UserError(f"what arrives at {name} treats the pixels of an image differently")
+        array = array[:, :, 0, 0]
+    return array
 
 
 def _replay(
-    student: nn.Module, layers: list, i: int, domain: Tensor, shape: tuple[int, ...]
+    student: nn.Module, layer: _Layer, after: _Layer | None, outputs: Tensor, shape: tuple[int, ...]
 ) -> Tensor:
-    """What arrives at the next matrix product, or at the output, where product i gives `domain`."""
-    dummy = torch.zeros(len(domain), *shape)
-    with _hooks([layers[i][1].register_forward_hook(lambda *_: domain)]):
-        if i + 1 < len(layers):
-            return _until(student, layers[i + 1][1], dummy)
+    """What arrives at the product `after`, or at the end, where `layer` gives `outputs` (D, MH).
+
+    Behind a convolution as images that pooling makes one pixel of.
+    """
+    if layer.window.is_conv and after is not None:
+        size = after.window.pool
+        outputs = outputs[:, :, None, None].expand(-1, -1, size, size)
+    dummy = torch.zeros(1, *shape)
+    with _hooks([layer.module.register_forward_hook(lambda *_: outputs)]):
+        if after is not None:
+            return _until(student, after.module, dummy)
         return student(dummy)
 
 
@@ -177,9 +321,8 @@ def _value(tensor: Any) -> Tensor:
     return tensor if isinstance(tensor, Tensor) else tensor.value
 
 
-def _bits(tensor: Any, what: str) -> np.ndarray:
+def _bits(values: np.ndarray, what: str) -> np.ndarray:
     """-1 and +1 as uint8 0 and 1."""
-    values = _value(tensor).detach().numpy()
     if not np.isin(values, (-1.0, 1.0)).all():
         raise UserError(f"{what} are not -1 and +1; hanbit needs one bit of scale 1")
     return (values > 0).astype(np.uint8)

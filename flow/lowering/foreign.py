@@ -3,7 +3,8 @@
     given file -> `load` -> cleaned file, batch 1 -> `golden`, `labels`: what it computes, by qonnx
                                                   -> `read` -> Source, where lowering starts
 
-Accepted is a chain of matrix products with one-bit operands; see `SUPPORTED`.
+Accepted is a chain of convolutions and matrix products with one-bit operands, the first input of up
+to 8 bits; see `SUPPORTED`.
 """
 
 from __future__ import annotations
@@ -25,19 +26,23 @@ from qonnx.transformation.infer_shapes import InferShapes
 from qonnx.util.cleanup import cleanup_model
 
 from flow.errors import UserError
-from flow.lowering.chain import Chain, tables
-from flow.lowering.golden import PIXELS, Golden, bipolar
+from flow.lowering.chain import Chain, attribute
+from flow.lowering.encoding import tables
+from flow.lowering.golden import PIXELS, Golden, bipolar, layer_name
 from flow.lowering.onnx_run import dynamic_tensors, run
+from flow.lowering.passes.complete_convolutions import CompleteConvolutions
+from flow.lowering.passes.flatten_images import FlattenImages
 from flow.lowering.passes.flatten_input import FlattenInput
 from flow.lowering.passes.fold_shapes import FoldShapes
 from flow.lowering.passes.to_tensor import PIXEL_MAX, SCALINGS
 
-BATCH = 1000  # images at a time through qonnx
+BATCH = 1000  # images at a time through qonnx, at most
+ELEMENTS = 2**26  # of all tensors of a batch
 
 QUANTISERS = ("BipolarQuant", "Quant", "MultiThreshold", "Sign")
 ELEMENTWISE = ("Mul", "Add", "Sub", "Div", "Neg", "Clip", "BatchNormalization")
 SHAPING = ("Reshape", "Flatten", "Identity", "Dropout", "Cast")
-SUPPORTED = ("MatMul", "Gemm", "TopK", *QUANTISERS, *ELEMENTWISE, *SHAPING)
+SUPPORTED = ("Conv", "MaxPool", "MatMul", "Gemm", "TopK", *QUANTISERS, *ELEMENTWISE, *SHAPING)
 # computed away before the graph is lowered, when they work on shapes
 ON_SHAPES = ("Shape", "Gather", "Concat", "Unsqueeze", "Squeeze", "Slice", "Constant")
 KEPT = ["Quant", "BipolarQuant"]  # quantisers of weights, not to be folded away
@@ -48,8 +53,9 @@ PADDING = ("Conv", "Pad", "MaxPool", "AveragePool")
 class Source:
     """A QONNX file that has been read and found to be a chain of what is supported.
 
-    `file`: the cleaned file, batch 1. `model`: the same with input (1, F) in front of which
-    nothing reshapes. `reads_pixels`: whether the input is 0..255, or else 0..1 in float.
+    `file`: the cleaned file, batch 1. `model`: the same with an input (1, F) that nothing reshapes,
+    or (1, C, H, W) where it starts with a convolution. `reads_pixels`: whether the input is
+    0..255, or else 0..1 in float.
     """
 
     name: str
@@ -67,13 +73,23 @@ class Source:
         return prod(self.input_shape)
 
     @property
+    def elements(self) -> int:
+        """Numbers in all tensors that one image makes, when the file is run."""
+        shapes = [self.file.get_tensor_shape(name) for name in dynamic_tensors(self.file)]
+        return sum(prod(shape) for shape in shapes if shape)
+
+    @property
     def pixels(self) -> np.ndarray:
         """The numbers that stand for pixel values 0..255 at the model's input: float32 (256,)."""
         values = PIXELS.astype(np.float32)
         return values if self.reads_pixels else values / np.float32(PIXEL_MAX)
 
-    def flat(self, images: np.ndarray) -> np.ndarray:
-        """uint8 images (N, ...) as (N, F); `UserError` if they have another size."""
+    def arranged(self, images: np.ndarray) -> np.ndarray:
+        """uint8 images (N, C, H, W) as `model` is to be compared on them.
+
+        That is (N, H, W, C) where it reads images, and else (N, F) in the order given; `UserError`
+        if they have another size.
+        """
         if images.dtype != np.uint8:
             raise UserError(f"images must be uint8, not {images.dtype}")
         if images.ndim < 2 or prod(images.shape[1:]) != self.inputs:
@@ -81,7 +97,9 @@ class Source:
                 f"{self.name}: reads {self.inputs} values an image {self.input_shape}, "
                 f"the images have shape {images.shape[1:]}"
             )
-        return images.reshape(len(images), -1)
+        shape = self.model.get_tensor_shape(self.model.graph.input[0].name)[1:]
+        arranged = images.reshape(len(images), *shape)
+        return arranged.transpose(0, 2, 3, 1) if len(shape) == 3 else arranged
 
 
 def load(given: Path, model: Path) -> tuple[int, ...]:
@@ -100,19 +118,21 @@ def load(given: Path, model: Path) -> tuple[int, ...]:
 def golden(model: Path, images: np.ndarray) -> Golden:
     """What the file, run by qonnx, computes layer by layer for uint8 images (N, ...)."""
     source = read(model)
-    flat = source.flat(images)
+    arranged = source.arranged(images)
     chain = Chain.of(source.model)
     values, encodings, tail = tables(chain, None, source.pixels)
-    inputs = source.pixels[flat]
+    inputs = chain.input_of(source.pixels[arranged])
     tensors = run(source.model, {source.model.graph.input[0].name: inputs}, len(inputs))
     activations, accumulators = [], []
-    for product, encoding in zip(chain.products, encodings, strict=True):
-        bits = encoding.activations(tensors[product.source]).astype(np.uint8)
-        activations.append(bits)
-        accumulators.append((bipolar(bits) @ bipolar(encoding.bits).T).astype(np.int32))
+    for i, (product, encoding) in enumerate(zip(chain.products, encodings, strict=True)):
+        read_in = encoding.activations(product.source_values(tensors))
+        activations.append(read_in.astype(np.uint8))
+        operands = bipolar(read_in) if encoding.top == 1 else read_in.astype(np.float32)
+        columns = chain.windows[i].columns_of(operands)
+        accumulators.append((columns @ bipolar(encoding.bits).T).astype(np.int32))
     scores = logits(model, images)
     return Golden(
-        flat,
+        arranged,
         tuple(e.bits for e in encodings),
         tuple(activations),
         tuple(accumulators),
@@ -120,6 +140,8 @@ def golden(model: Path, images: np.ndarray) -> Golden:
         scores.argmax(1),
         tuple(e.activations(x).astype(np.uint8) for e, x in zip(encodings, values, strict=True)),
         tail,
+        chain.windows,
+        encodings[0].top,
     ).check()
 
 
@@ -136,14 +158,16 @@ def logits(model: Path, images: np.ndarray, seconds: float | None = None) -> np.
     source = read(model)
     end = Chain.of(source.file).tail_end
     entry = source.file.graph.input[0]
-    inputs = source.pixels[source.flat(images)].reshape(len(images), *source.input_shape)
+    source.arranged(images[:1])  # of the right size
+    inputs = source.pixels[images].reshape(len(images), *source.input_shape)
     inputs = inputs.astype(helper.tensor_dtype_to_np_dtype(entry.type.tensor_type.elem_type))
     scores: list[np.ndarray] = []
     start = time.monotonic()
-    for i in range(0, len(inputs), BATCH):
+    rows = max(1, min(BATCH, ELEMENTS // source.elements))
+    for i in range(0, len(inputs), rows):
         if scores and seconds is not None and time.monotonic() - start > seconds:
             break
-        batch = inputs[i : i + BATCH]
+        batch = inputs[i : i + rows]
         scores.append(run(source.file, {entry.name: batch}, len(batch))[end])
     return np.concatenate(scores)
 
@@ -167,17 +191,25 @@ def _checked(model: ModelWrapper, path: Path) -> Source:
     _refuse_unwritten(model)
     _refuse_operators(model, (*SUPPORTED, *ON_SHAPES))
     model = model.transform(InferShapes()).transform(FoldConstants(exclude_op_types=KEPT))
-    model = cleanup_model(model.transform(FoldShapes()))
+    model = cleanup_model(model.transform(FoldShapes()).transform(CompleteConvolutions()))
     _refuse_operators(model, SUPPORTED)
     _refuse_bit_widths(model)
     chain = Chain.of(model)
     if not chain.products:
         raise UserError(f"{path.name}: holds no matrix product; not a network")
-    flat = model.transform(FlattenInput()).transform(InferShapes())
-    source = Source(path.name, model, flat, _reads_pixels(chain))
+    if chain.windows[-1].is_conv:
+        name = layer_name(chain.windows, len(chain.windows) - 1)
+        raise UserError(
+            f"{name} (node {chain.products[-1].node.name}): the last product must be fully "
+            "connected; end the network with a flattening and a linear layer"
+        )
+    plain = FlattenImages() if chain.windows[0].is_conv else FlattenInput()
+    plain_model = model.transform(plain).transform(InferShapes())
+    source = Source(path.name, model, plain_model, _reads_pixels(chain))
     if source.reads_pixels:
-        flat.set_tensor_datatype(flat.graph.input[0].name, DataType["UINT8"])
-    tables(Chain.of(flat), None, source.pixels)  # refuses operands of more than one bit
+        entry = plain_model.graph.input[0].name
+        plain_model.set_tensor_datatype(entry, DataType["UINT8"])
+    tables(Chain.of(plain_model), None, source.pixels)  # refuses operands of too many bits
     return source
 
 
@@ -248,6 +280,8 @@ def _refuse_operators(model: ModelWrapper, supported: tuple[str, ...]) -> None:
                 f"node {node.name or node.output[0]} ({node.op_type}) pads binary data with "
                 "zeros, and zero is neither -1 nor +1; train with padding of -1, or none"
             )
+        if node.op_type in ("Conv", "MaxPool"):
+            _refuse_shape(node)
         if node.op_type not in supported:
             raise UserError(
                 f"operator {node.op_type} (node {node.name or node.output[0]}) is not supported; "
@@ -255,12 +289,25 @@ def _refuse_operators(model: ModelWrapper, supported: tuple[str, ...]) -> None:
             )
 
 
+def _refuse_shape(node: NodeProto) -> None:
+    """`UserError` for a convolution or max-pool that is more than windows side by side."""
+    name = f"node {node.name or node.output[0]} ({node.op_type})"
+    kernel, strides = (list(attribute(node, key, [1, 1])) for key in ("kernel_shape", "strides"))
+    if len(kernel) != 2 or len({*kernel}) != 1 or len({*strides}) != 1:
+        raise UserError(
+            f"{name}: kernel {kernel} with stride {strides}, only squares are supported"
+        )
+    if _pads(node):
+        raise UserError(f"{name} pads its input; supported is no padding")
+    if any(x != 1 for x in attribute(node, "dilations", [])) or attribute(node, "group", 1) != 1:
+        raise UserError(f"{name}: dilation and groups are not supported")
+    if node.op_type == "MaxPool" and (kernel != strides or attribute(node, "ceil_mode", 0)):
+        raise UserError(f"{name}: only pooling of whole squares side by side is supported")
+
+
 def _pads(node: NodeProto) -> bool:
-    for attribute in node.attribute:
-        if attribute.name == "pads" and any(attribute.ints):
-            return True
-        if attribute.name == "auto_pad" and attribute.s in (b"SAME_UPPER", b"SAME_LOWER"):
-            return True
+    if any(attribute(node, "pads", [])) or attribute(node, "auto_pad", b"").startswith(b"SAME"):
+        return True
     return node.op_type == "Pad" and not any(a.name == "pads" for a in node.attribute)
 
 
@@ -273,23 +320,37 @@ def _is_binary(model: ModelWrapper, tensor: str) -> bool:
 
 
 def _refuse_bit_widths(model: ModelWrapper) -> None:
-    """`UserError` at the first quantiser of more than one bit."""
+    """`UserError` at the first quantiser of more than one bit; of the input eight are allowed."""
+    dynamic = dynamic_tensors(model)
+    inner = _behind_a_product(model)
     for node in model.graph.node:
+        of_input = node.input[0] in dynamic and node.input[0] not in inner
         if node.op_type == "Quant":
             bits = model.get_initializer(node.input[3])
-            if bits is None or float(bits) != 1:
-                what = "activations" if node.input[0] in dynamic_tensors(model) else "weights"
+            if bits is None or float(bits) not in ((1, 8) if of_input else (1,)):
+                what = "activations" if node.input[0] in dynamic else "weights"
                 raise UserError(
                     f"node {node.name} (Quant) makes {what} of {bits} bits, "
-                    "supported is one bit (-1 and +1)"
+                    "supported is one bit (-1 and +1), and eight for the input"
                 )
         if node.op_type == "MultiThreshold":
             thresholds = model.get_initializer(node.input[1])
-            if thresholds is None or thresholds.shape[1] != 1:
+            if thresholds is None or thresholds.shape[1] not in ((1, 255) if of_input else (1,)):
                 raise UserError(
                     f"node {node.name} (MultiThreshold) makes activations of more than one bit, "
                     "supported is one bit"
                 )
+
+
+def _behind_a_product(model: ModelWrapper) -> set[str]:
+    """Names of the tensors that depend on what a product writes."""
+    names: set[str] = set()
+    dynamic = dynamic_tensors(model)
+    for node in model.graph.node:
+        product = node.op_type in ("Conv", "MatMul", "Gemm") and dynamic.intersection(node.input)
+        if product or names.intersection(node.input):
+            names.update(node.output)
+    return names
 
 
 def _reads_pixels(chain: Chain) -> bool:

@@ -17,12 +17,14 @@ from flow.lowering.check import check
 from flow.lowering.finn_adapter import Pass
 from flow.lowering.golden import PIXELS, Golden
 from flow.lowering.passes.enumerate_activations import EnumerateActivations
+from flow.lowering.passes.enumerate_input import EnumerateInput
 from flow.lowering.passes.popcount_width import SetPopcountWidth
 from flow.lowering.passes.scale_out_activations import ScaleOutActivations
 from flow.lowering.passes.scale_out_weights import ScaleOutWeights
 from flow.lowering.passes.to_tensor import PrependToTensor
 from flow.lowering.passes.uniform_to_scalar import UniformToScalar
 
+VALUES = 2**24  # windows and accumulators of the images on which a graph is run after every pass
 ENUMERATED = "EnumerateActivations"  # from here on thresholds must hold for all values
 
 
@@ -47,6 +49,7 @@ def lower(model: Path, golden: Golden, log: Path | None = None) -> Lowered:
     if not len(golden):
         raise UserError("lowering is checked on images, and there are none")
     _refuse_tail(golden)
+    golden = golden.take(max(1, VALUES // golden.values))
     records = [check(origin.model, golden, "Import", origin.pixels, whole_domain=False)]
     lowered, pixels, proven = origin.model, PIXELS.astype(np.float32), False
     with finn_adapter.chatter(log):
@@ -61,23 +64,27 @@ def lower(model: Path, golden: Golden, log: Path | None = None) -> Lowered:
 def passes(golden: Golden, reads_pixels: bool) -> list[Pass]:
     """Every pass from the QONNX dialect to hardware layers, in order.
 
-    EnumerateActivations stands for FINN's derivation of thresholds from batch norms,
+    EnumerateInput stands for FINN's conversion of an 8-bit quantiser, EnumerateActivations for its
+    derivation of thresholds from batch norms,
     SetPopcountWidth for its MinimizeAccumulatorWidth.
     """
     finn = finn_adapter
+    convolutions = any(window.is_conv for window in golden.windows)
     return [
         *([] if reads_pixels else _own(PrependToTensor(), InferShapes())),
         *_own(ScaleOutActivations()),
+        *(_own(EnumerateInput(golden)) if golden.top > 1 else []),
         *finn.to_finn_dialect(),
         *_own(ScaleOutWeights()),
         *_own(EnumerateActivations(golden)),
         *finn.insert_topk(),
+        *(finn.lower_convolutions() if convolutions else []),
         *_own(UniformToScalar()),
         *finn.streamline(),
         *finn.to_xnor(),
         *finn.streamline(", XNOR"),
         *finn.absorb_tail(),
-        *finn.to_hardware(),
+        *finn.to_hardware(convolutions, numbers=golden.top > 1),
         *_own(SetPopcountWidth()),
         *finn.round_thresholds(),
         *finn.minimize_weights(),

@@ -54,13 +54,12 @@ def test_operator_of_an_unknown_domain(tmp_path):
     assert "Magic" in refusal(model, tmp_path)
 
 
-def test_convolution_is_named(tmp_path):
+def test_convolution_at_the_end_is_named(tmp_path):
     b = Builder()
     kernel = b.node("BipolarQuant", b.constant(np.ones((2, 1, 3, 3))), b.constant([1.0]))
     tensor = b.node("Conv", "image", kernel, kernel_shape=[3, 3])
-    assert "operator Conv (node Conv_1)" in refusal(
-        b.model((1, 1, 5, 5), tensor, (1, 2, 3, 3)), tmp_path
-    )
+    message = refusal(b.model((1, 1, 5, 5), tensor, (1, 2, 3, 3)), tmp_path)
+    assert "conv0 (node Conv_0)" in message and "fully connected" in message
 
 
 @pytest.mark.parametrize("how", [{"pads": [1, 1, 1, 1]}, {"auto_pad": "SAME_UPPER"}])

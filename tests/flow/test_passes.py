@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from convolutions import ConvNetwork
 from networks import Builder, Network
 from onnx import TensorProto
 from qonnx.core.datatype import DataType
@@ -15,11 +16,16 @@ from qonnx.transformation.infer_shapes import InferShapes
 
 from flow.errors import UserError
 from flow.lowering import foreign
+from flow.lowering.chain import Chain
 from flow.lowering.lower import lower
 from flow.lowering.onnx_run import run
+from flow.lowering.passes.complete_convolutions import CompleteConvolutions
 from flow.lowering.passes.enumerate_activations import _steps
+from flow.lowering.passes.enumerate_input import EnumerateInput
+from flow.lowering.passes.flatten_images import FlattenImages
 from flow.lowering.passes.flatten_input import FlattenInput
 from flow.lowering.passes.fold_shapes import FoldShapes
+from flow.lowering.passes.popcount_width import sum_type
 from flow.lowering.passes.scale_out_activations import ScaleOutActivations
 from flow.lowering.passes.scale_out_weights import ScaleOutWeights
 from flow.lowering.passes.to_tensor import PrependToTensor
@@ -127,14 +133,20 @@ def test_scale_out_weights(size):
 
 def test_steps_of_a_table():
     table = np.array([[0, 1, 0, 1], [0, 1, 0, 1], [1, 1, 0, 0]], np.uint8)
-    rising, steps = _steps(table, "fc0_act")
+    rising, steps = _steps(table, 1, "fc0_act")
     assert rising.tolist() == [True, True, True, False]
-    assert steps.tolist() == [2, 0, 3, 1]  # the last one read from the end
+    assert steps[:, 0].tolist() == [2, 0, 3, 1]  # the last one read from the end
 
 
 def test_activation_that_changes_twice_is_refused():
     with pytest.raises(UserError, match="fc0_act: channel 1 changes"):
-        _steps(np.array([[0, 0], [1, 1], [1, 0]], np.uint8), "fc0_act")
+        _steps(np.array([[0, 0], [1, 1], [1, 0]], np.uint8), 1, "fc0_act")
+
+
+def test_steps_of_numbers():
+    """0, 0, 2, 3: the second step is passed where the first is."""
+    rising, steps = _steps(np.array([[0], [0], [2], [3]], np.uint8), 4, "in0")
+    assert rising.tolist() == [True] and steps.tolist() == [[2, 2, 3, 4]]
 
 
 def one_layer(scale: float, tail: float) -> Builder:
@@ -171,3 +183,76 @@ def test_networks_of_these_tests_have_the_parts_they_name():
         .graph.node
     }
     assert kinds == {"Reshape", "Mul", "Sub", "Add", "Quant", "MatMul"}
+
+
+def test_flatten_images():
+    b = Builder()
+    tensor = b.node("Reshape", b.node("Identity", "image"), b.constant([1, -1], np.int64))
+    tensor = b.node("Reshape", tensor, b.constant([1, 12], np.int64))
+    before = wrapped(b, (1, 2, 2, 3), b.node("Neg", tensor), (1, 12))
+    after = before.transform(FlattenImages()).transform(InferShapes())
+    assert ops(after) == ["Flatten", "Neg"]
+    images = normal(5, 2, 2, 3)
+    assert np.array_equal(output(after, images), output(before, images))
+
+
+def test_flatten_images_refuses_other_shapes():
+    b = Builder()
+    tensor = b.node("Reshape", "image", b.constant([1, 4, 3], np.int64))
+    with pytest.raises(UserError, match=r"Reshape_0 .* makes \(1, 4, 3\)"):
+        wrapped(b, (1, 2, 2, 3), tensor, (1, 4, 3)).transform(FlattenImages())
+
+
+def test_complete_convolutions():
+    b = Builder()
+    kernel = b.constant(normal(3, 2, 2, 2))
+    tensor = b.node("Conv", "image", kernel, auto_pad="VALID")
+    before = wrapped(b, (1, 2, 5, 4), b.node("MaxPool", tensor, kernel_shape=[2, 2]), (1, 3, 3, 2))
+    after = before.transform(CompleteConvolutions())
+    conv, pool = ({a.name: a for a in n.attribute} for n in after.graph.node)
+    assert list(conv["kernel_shape"].ints) == [2, 2] and "auto_pad" not in conv
+    assert list(pool["strides"].ints) == [1, 1] and list(pool["pads"].ints) == [0] * 4
+    images = normal(5, 2, 5, 4)
+    assert np.array_equal(output(after, images), output(before, images))
+
+
+def test_scale_out_weights_of_a_convolution():
+    b = Builder()
+    size = np.array([0.5, 2, 0.25]).reshape(3, 1, 1, 1)
+    weights = np.where(normal(3, 2, 2, 2) > 0, size, -size)
+    before = wrapped(b, (1, 2, 5, 4), b.node("Conv", "image", b.constant(weights)), (1, 3, 4, 3))
+    before = before.transform(CompleteConvolutions())
+    after = before.transform(ScaleOutWeights())
+    assert ops(after) == ["Conv", "Mul"]
+    assert set(np.unique(after.get_initializer(after.graph.node[0].input[1]))) == {-1, 1}
+    images = normal(5, 2, 5, 4)
+    assert np.allclose(output(after, images), output(before, images), atol=1e-5)
+
+
+def test_enumerate_input_rounds_halves_as_the_quantiser_does(tmp_path):
+    """5 x - 2.5 is half way between two integers at every 51st pixel value."""
+    path = ConvNetwork(input="steps").save(tmp_path / "net.onnx")
+    source = foreign.read(path)
+    golden = foreign.golden(path, np.zeros((1, 2, 7, 8), np.uint8))
+    model = source.model.transform(PrependToTensor()).transform(InferShapes())
+    after = model.transform(EnumerateInput(golden))
+    chain = Chain.of(after)
+    assert [n.op_type for n in chain.segments[0]] == ["MultiThreshold", "Add"]
+    values = chain.evaluate(0, np.arange(256, dtype=np.float32).repeat(2).reshape(256, 2))
+    expected = np.rint(np.arange(256, dtype=np.float32) / np.float32(255) * 5 - np.float32(2.5))
+    assert np.array_equal(values, expected.repeat(2).reshape(256, 2))
+
+
+@pytest.mark.parametrize(
+    "plus, minus, name",
+    [(27, 0, "INT14"), (0, 27, "INT14"), (1, 0, "INT9"), (0, 1, "INT9"), (514, 0, "INT18"),
+     (257, 257, "INT17")],
+)  # fmt: skip
+def test_width_of_sums(plus, minus, name):
+    """INT<n> holds -255 * minus and 255 * plus, and INT<n-1> does not."""
+    weights = np.array([1.0] * plus + [-1.0] * minus)[:, None]
+    assert sum_type(weights, 255) == name
+    low, high = -255 * minus, 255 * plus
+    assert DataType[name].allowed(low) and DataType[name].allowed(high)
+    narrower = DataType[f"INT{int(name[3:]) - 1}"]
+    assert not (narrower.allowed(low) and narrower.allowed(high))

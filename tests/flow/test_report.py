@@ -20,6 +20,15 @@ BASE = {
     "seconds": {"train": 1.0},
 }
 SECTIONS = {
+    "training": {
+        "source": "trained",
+        "seed": 0,
+        "epochs": 2,
+        "best_epoch": 1,
+        "seconds": 1.5,
+        "device": "cpu",
+        "accuracy": {"validation": 91.0, "test": 90.0, "teacher_test": None},
+    },
     "accuracy": {"float": 90.0, "qonnx": 90.0, "integer": 90.0, "images": 9, "qonnx_images": 9},
     "lowering": [{"pass": "Streamline", "images": 4, "mismatches": 0}],
     "rtl": {
@@ -72,6 +81,19 @@ def test_every_prefix_of_the_way_makes_a_page(tmp_path, graph, present):
     page = (tmp_path / "report.html").read_text()
     assert ("RTL simulation" in page) == ("rtl" in sections)
     assert ("Timing" in page) == ("timing" in sections)
+
+
+def test_figures_of_the_zoo_are_not_shown_as_this_runs(graph):
+    kept = SECTIONS["training"] | {"commit": "abc123"}
+    told = {"source": "zoo", "path": "models/zoo/p/weights.npz", "options_changed": False}
+    zoo = BASE | {"training": told | {"kept": kept}}
+    ours, theirs = (report.page(r, graph, {}, RESOURCES) for r in (BASE | SECTIONS, zoo))
+    assert "Not trained in this run" in theirs and "abc123" in theirs
+    assert "Not trained in this run" not in ours and "91.00" in ours
+    changed = BASE | {"training": told | {"kept": kept, "options_changed": True}}
+    assert "have changed since" in report.page(changed, graph, {}, RESOURCES)
+    assert "have changed since" not in theirs
+    assert "from the zoo" in report.table(zoo) and "trained here" in report.table(BASE | SECTIONS)
 
 
 def test_the_page_is_self_contained_and_escaped(tmp_path, graph):

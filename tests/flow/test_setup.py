@@ -2,6 +2,7 @@
 
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -15,7 +16,7 @@ from flow.setup import locked
 
 TARGETS = [
     *("setup", "demo", "train", "export", "lower", "simulate", "bitstream", "report"),
-    *("test", "test-all", "lint", "bench", "help"),
+    *("study", "test", "test-all", "lint", "bench", "help"),
 ]
 
 
@@ -236,12 +237,26 @@ def test_bench_has_a_preset_of_its_own():
     assert recipe == ".venv/bin/hanbit bench --preset 'sfc-mnist'"
 
 
-def test_demo_is_setup_and_the_report_of_the_default_preset():
+def test_demo_is_setup_and_a_report_that_trains():
     recipe = make("-n", "-W", "requirements.lock", "demo").splitlines()
-    assert recipe[-2:] == [
-        "flow/setup/setup.sh",
-        ".venv/bin/hanbit report --preset 'mlp-digits' --board 'pynq-z2' ",
-    ]
+    assert recipe[-2] == "flow/setup/setup.sh"
+    hanbit = ".venv/bin/hanbit report --preset mlp-digits --board pynq-z2 --train"
+    assert shlex.split(recipe[-1]) == hanbit.split()
+
+
+@pytest.mark.parametrize(
+    ("given", "passed"),
+    [
+        (("bitstream",), []),
+        (("bitstream", "TRAIN=0"), []),
+        (("bitstream", "TRAIN=1"), ["--train"]),
+        (("demo", "TRAIN=0"), ["--train"]),
+        (("train", "SEEDS=6"), ["--seeds", "6"]),
+    ],
+)
+def test_training_is_asked_for_by_a_variable(given, passed):
+    last = shlex.split(make("-n", *given).splitlines()[-1])
+    assert last[last.index("pynq-z2") + 1 :] == passed
 
 
 def test_no_address_of_a_machine_is_written_down():

@@ -25,7 +25,7 @@ def tiny_mnist(tmp_path, monkeypatch):
         rng.integers(0, 256, (20, 28, 28), np.uint8),
         rng.integers(0, 10, 20, np.uint8),
     ]
-    bodies = dict(zip(data.MNIST_SHA256, map(data._idx, arrays), strict=True))
+    bodies = dict(zip(data.MNIST_SHA256, map(data.idx, arrays), strict=True))
     sums = {name: hashlib.sha256(body).hexdigest() for name, body in bodies.items()}
     folder = tmp_path / "mnist"
     folder.mkdir()

@@ -28,7 +28,7 @@ class FlattenInput(Transformation):
         tensor = graph.input[0].name
         shape = model.get_tensor_shape(tensor)
         before = shape  # what the tensor's shape was in the graph as it was read
-        while (node := _reader(model, tensor)) is not None:
+        while (node := reader(model, tensor)) is not None:
             after = model.get_tensor_shape(node.output[0])
             if node.op_type in DROPPED:
                 if after[0] != before[0] or (len(after) != 2 and after != before):
@@ -36,7 +36,7 @@ class FlattenInput(Transformation):
                         f"node {node.name} ({node.op_type}) makes {tuple(after)} of "
                         f"{tuple(before)}; supported is flattening to (batch, features)"
                     )
-                _bypass(model, node, tensor)
+                bypass(model, node, tensor)
                 before = after
                 continue
             if len(before) != 2:
@@ -50,12 +50,12 @@ class FlattenInput(Transformation):
         return model, False
 
 
-def _reader(model: ModelWrapper, tensor: str):
+def reader(model: ModelWrapper, tensor: str):
     readers = model.find_consumers(tensor)
     return readers[0] if readers else None
 
 
-def _bypass(model: ModelWrapper, node, tensor: str) -> None:
+def bypass(model: ModelWrapper, node, tensor: str) -> None:
     """Take a node out; what read its output reads `tensor`."""
     target = node.output[0]
     if target == model.graph.output[0].name:

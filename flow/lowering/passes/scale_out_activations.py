@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from onnx import TensorProto, helper
+from onnx import NodeProto, TensorProto, helper
 from qonnx.core.modelwrapper import ModelWrapper
 from qonnx.custom_op.registry import getCustomOp
 from qonnx.transformation.base import Transformation
@@ -20,7 +20,7 @@ class ScaleOutActivations(Transformation):
     def apply(self, model: ModelWrapper) -> tuple[ModelWrapper, bool]:
         graph, dynamic = model.graph, dynamic_tensors(model)
         for node in list(graph.node):
-            if node.input[0] not in dynamic or not _is_bipolar(node):
+            if node.input[0] not in dynamic or not _is_bipolar(model, node):
                 continue
             scale = model.get_initializer(node.input[1])
             target, shape = node.output[0], model.get_tensor_shape(node.output[0])
@@ -46,7 +46,8 @@ class ScaleOutActivations(Transformation):
         return model, False
 
 
-def _is_bipolar(node) -> bool:
+def _is_bipolar(model: ModelWrapper, node: NodeProto) -> bool:
     if node.op_type == "Quant":
-        return bool(getCustomOp(node).get_nodeattr("signed"))
+        one_bit = model.get_initializer(node.input[3]) == 1
+        return bool(one_bit and getCustomOp(node).get_nodeattr("signed"))
     return node.op_type == "BipolarQuant"

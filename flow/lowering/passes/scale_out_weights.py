@@ -9,23 +9,25 @@ from qonnx.core.modelwrapper import ModelWrapper
 from qonnx.transformation.base import Transformation
 
 from flow.lowering.chain import Chain
-from flow.lowering.golden import layer_name
 
 
 class ScaleOutWeights(Transformation):
-    """MatMul by weights of one size a column: x @ (t * w) becomes (x @ w) * t, w annotated BIPOLAR.
+    """A product by weights of one size a row becomes one by -1 and +1, BIPOLAR, and a Mul behind.
 
-    FINN does this for weights behind a quantiser node; this is for those written as numbers.
+    x @ (t * w) becomes (x @ w) * t, likewise for Conv. FINN does this for weights behind a
+    quantiser node; this is for those written as numbers.
     """
 
     def apply(self, model: ModelWrapper) -> tuple[ModelWrapper, bool]:
         graph = model.graph
-        for i, product in enumerate(Chain.of(model).products):
+        for product in Chain.of(model).products:
             node = product.node
             weights = model.get_initializer(node.input[1])
-            if weights is None or node.op_type != "MatMul":
-                raise AssertionError(f"{layer_name(i)} is no MatMul by constant weights")
-            size = np.abs(weights[:1])
+            if weights is None or node.op_type not in ("MatMul", "Conv"):
+                raise AssertionError(f"node {node.name} ({node.op_type}): weights are not constant")
+            # one number a row: (1, MH), or (1, MH, 1, 1) for a convolution with channels first
+            conv = node.op_type == "Conv"
+            size = np.abs(weights[:, 0, 0, 0].reshape(1, -1, 1, 1) if conv else weights[:1])
             signs = np.where(weights > 0, 1, -1).astype(np.float32)
             model.set_initializer(node.input[1], signs)
             model.set_tensor_datatype(node.input[1], DataType["BIPOLAR"])
@@ -39,7 +41,7 @@ class ScaleOutWeights(Transformation):
             shape = model.get_tensor_shape(target)
             graph.value_info.append(helper.make_tensor_value_info(scaled, TensorProto.FLOAT, shape))
             node.output[0] = scaled
-            model.set_initializer(scale, size if np.ptp(size) else size[0, 0].reshape(()))
+            model.set_initializer(scale, size if np.ptp(size) else size.reshape(-1)[0].reshape(()))
             place = list(graph.node).index(node) + 1
             graph.node.insert(place, helper.make_node("Mul", [scaled, scale], [target]))
         return model, False

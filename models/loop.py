@@ -1,0 +1,58 @@
+"""What the loops that train students and teachers share."""
+
+from __future__ import annotations
+
+import math
+import sys
+
+import torch
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from flow.errors import UserError
+from models import parallel
+from models.ensemble import statistics
+
+
+def adam(network: nn.Module, rate: float, decay: float) -> torch.optim.Optimizer:
+    """AdamW with one group; the loop sets its learning rate in every step."""
+    return torch.optim.AdamW(network.parameters(), lr=rate, weight_decay=decay, fused=True)
+
+
+def schedule(step: int, steps: int, warmup: int) -> float:
+    """Factor of the learning rate: rises linearly over `warmup` steps, falls as a half cosine."""
+    if step < warmup:
+        return (step + 1) / warmup
+    return 0.5 * (1 + math.cos(math.pi * (step - warmup) / (steps - warmup)))
+
+
+def settle(network: nn.Module, momentum: float | None = None) -> None:
+    """Take the mean of what the shards noted into the running statistics."""
+    for part in statistics(network):
+        noted = parallel.joined([note[None] for note in part.noted], 0).mean(0)
+        part.settle(noted, part.momentum if momentum is None else momentum)
+        part.noted.clear()
+
+
+def stop_if(failed: Tensor, epoch: int, seeds: tuple[int, ...]) -> None:
+    """`UserError` if `failed`, the number of the first step with a loss not finite, is not 0."""
+    step = int(parallel.joined([failed[None]], 0).max())
+    if step:
+        kept = f"the checkpoint of epoch {epoch - 1} is kept; " if epoch > 1 else ""
+        raise UserError(
+            f"the loss is not finite in epoch {epoch}, step {step} (seeds {list(seeds)}); {kept}"
+            "lower the learning rates"
+        )
+
+
+def progress(total: int, initial: int) -> tqdm:
+    """A bar that counts images; in a log file one line every half minute."""
+    interval = 0.2 if sys.stderr.isatty() else 30
+    return tqdm(
+        total=total,
+        initial=initial,
+        unit="im",
+        unit_scale=True,
+        mininterval=interval,
+        disable=not parallel.is_first(),
+    )

@@ -1,0 +1,123 @@
+"""The graph's convolutional layers: what is refused, what is saved, what they cost, no RTL yet."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from convolutions import conv_graph
+
+from flow.errors import UserError
+from flow.graph import Graph, MaxPool, SlidingWindow, Stream
+from flow.lowering import finn_adapter
+from flow.rtl import codegen, folding
+
+
+def test_save_and_load(tmp_path):
+    graph = conv_graph(0).with_folding({"conv0_window": {"SIMD": 3}, "pool0": {"PE": 5}})
+    graph.save(tmp_path)
+    other = Graph.load(tmp_path)
+    assert other.streams == graph.streams and other.folding == graph.folding
+    assert repr(other) == repr(graph)
+    for a, b in zip(graph, other, strict=True):
+        assert type(a) is type(b)
+        for name in vars(a):
+            assert np.array_equal(getattr(a, name), getattr(b, name)), name
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+def test_cycles_are_finns(stride):
+    graph = conv_graph(0, (10, 8, 6), stride=stride)
+    folded = graph.with_folding({"conv0_window": {"SIMD": 2}, "conv0": {"SIMD": 9, "PE": 5}})
+    expected = finn_adapter.expected_cycles(folded)
+    if stride == 2:  # FINN does not count the row that pooling leaves out
+        assert expected.pop("pool0") == 5 * 2 * 2
+        assert folded.layer("pool0").cycles(folded) == 4 * 3 * 5
+    cycles = {layer.name: layer.cycles(folded) for layer in folded}
+    assert {name: cycles[name] for name in expected} == expected
+
+
+CLASHES = {
+    "SIMD": ({"conv0_window": {"SIMD": 2}}, r"conv0_window: SIMD=2 does not divide channels=3"),
+    "PE": ({"pool0": {"PE": 2}}, r"pool0: PE=2 does not divide channels=5"),
+}
+
+
+@pytest.mark.parametrize("folding, words", CLASHES.values(), ids=CLASHES.keys())
+def test_folding_that_does_not_divide(folding, words):
+    with pytest.raises(UserError, match=words):
+        conv_graph(0).with_folding(folding)
+
+
+CHANGES = {
+    "kernel larger than the image": ("conv0_window", {"kernel": 7}, "squares of 7 pixels"),
+    "no kernel": ("conv0_window", {"kernel": 0}, "squares of 0 pixels"),
+    "no stride": ("conv0_window", {"stride": 0}, "stride=0"),
+    "another stride": ("conv0_window", {"stride": 2}, r"writes \(3, 2, 27\) x UINT8"),
+    "another pool": ("pool0", {"size": 3}, r"writes \(1, 1, 5\) x BINARY"),
+    "a pool on a vector": ("pool0", {"source": "fc1"}, r"reads \(4,\), needs an image"),
+}
+
+
+@pytest.mark.parametrize("name, change, words", CHANGES.values(), ids=CHANGES.keys())
+def test_layers_that_do_not_fit(name, change, words):
+    graph = conv_graph(0)
+    layers = list(graph)
+    if "source" in change:  # behind what it reads
+        layers.append(replace(graph.layer(name), target="end", **change))
+    else:
+        layers = [replace(x, **change) if x.name == name else x for x in layers]
+    with pytest.raises(UserError, match=words):
+        replace(graph, layers=tuple(layers)).check()
+
+
+def test_a_stream_too_narrow_for_sums():
+    graph = conv_graph(0)
+    high = graph.layer("conv0").range(graph.streams["image"])[1]
+    narrow = {**graph.streams, "conv0": replace(graph.streams["conv0"], dtype="INT9")}
+    with pytest.raises(UserError, match=rf"conv0: INT9 cannot hold a sum of -\d+\.\.{high}"):
+        replace(graph, streams=narrow).check()
+
+
+def test_signed_numbers_are_no_input_of_a_product():
+    graph = conv_graph(0)
+    streams = {
+        name: replace(s, dtype="INT8") if s.dtype == "UINT8" else s
+        for name, s in graph.streams.items()
+    }
+    with pytest.raises(UserError, match="needs 27 x BINARY or UINT"):
+        replace(graph, streams=streams).check()
+
+
+@pytest.mark.parametrize("dtype", ["BINARY", "UINT8"])
+def test_no_rtl_for_windows(dtype, tmp_path):
+    graph = conv_graph(0, dtype=dtype)
+    for build in (lambda: codegen.generate(graph, tmp_path / "rtl"),
+                  lambda: folding.fold(graph, 100)):  # fmt: skip
+        with pytest.raises(UserError, match=r"conv0_window \(sliding_window\).*no hardware"):
+            build()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_no_rtl_for_pooling_and_numbers():
+    graph = conv_graph(0)
+    pool = Graph("net", (MaxPool("pool", "image", "out", 2),),
+                 {"image": Stream("image", (4, 4, 3), "BINARY"),
+                  "out": Stream("out", (2, 2, 3), "BINARY")}, "image", "out").check()  # fmt: skip
+    with pytest.raises(UserError, match=r"pool \(max_pool\)"):
+        folding.fold(pool, 100)
+    product = replace(graph.layer("conv0"), source="image")
+    streams = {"image": Stream("image", (27,), "UINT8"), "conv0": Stream("conv0", (5,), "INT16")}
+    numbers = Graph("net", (product,), streams, "image", "conv0").check()
+    with pytest.raises(UserError, match=r"conv0 \(mvu_bin on UINT8\)"):
+        folding.fold(numbers, 100)
+
+
+def test_finn_has_the_same_shapes():
+    """FINN's own node for a window, asked for its output shape, with a stride."""
+    graph = conv_graph(0, (9, 8, 2), stride=2)
+    window = graph.layer("conv0_window")
+    assert isinstance(window, SlidingWindow)
+    node = finn_adapter.getCustomOp(finn_adapter._node(window, graph))
+    assert tuple(node.get_normal_output_shape()[1:]) == graph.streams["conv0_window"].shape

@@ -1,0 +1,45 @@
+"""What the training loops share: the schedule, the statistics, the stop."""
+
+from itertools import pairwise
+
+import pytest
+import torch
+
+from flow.errors import UserError
+from models.ensemble import Norm
+from models.loop import schedule, settle, stop_if
+
+
+def test_the_schedule_warms_up_and_ends_at_zero():
+    rates = [schedule(step, 100, 10) for step in range(100)]
+    assert rates[:10] == pytest.approx([x / 10 for x in range(1, 11)])
+    assert rates[10] == 1
+    assert rates[55] == pytest.approx(0.5)
+    assert rates[-1] < 0.001
+    assert all(a >= b for a, b in pairwise(rates[10:]))
+    assert schedule(0, 100, 0) == 1
+
+
+def test_running_statistics_follow_the_mean_of_the_shards():
+    network = torch.nn.Sequential(Norm(1, 2), Norm(1, 2))
+    shards = [torch.randn(16, 2) * 3 + 1 for _ in range(2)]
+    for x in shards:
+        network(x)
+    settle(network)
+    mean = torch.stack([x.mean(0) for x in shards]).mean(0)
+    var = torch.stack([x.var(0) for x in shards]).mean(0)
+    assert torch.allclose(network[0].running_mean[0], 0.1 * mean, atol=1e-6)
+    assert torch.allclose(network[0].running_var[0], 0.9 + 0.1 * var, atol=1e-6)
+    assert not network[0].noted and not network[1].noted
+    network(shards[0])
+    settle(network, momentum=1)
+    assert torch.allclose(network[0].running_mean[0], shards[0].mean(0), atol=1e-6)
+
+
+def test_a_failed_step_is_named_with_what_is_left():
+    stop_if(torch.tensor(0), 3, (0,))
+    with pytest.raises(UserError, match=r"epoch 3, step 7 \(seeds \[4, 5\]\); .*epoch 2 is kept"):
+        stop_if(torch.tensor(7), 3, (4, 5))
+    with pytest.raises(UserError, match=r"epoch 1, step 7 \(seeds \[4\]\); lower the") as caught:
+        stop_if(torch.tensor(7), 1, (4,))
+    assert "kept" not in str(caught.value)
