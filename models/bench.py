@@ -74,7 +74,7 @@ def bench(
             evaluate(own.student, own.feed)
             evaluated = time.process_time() - start
     seeds_of = dict(zip(contestants, (1, 1, len(SEEDS), 1, len(SEEDS)), strict=True))
-    rows = [
+    rows: list[dict[str, Any]] = [
         {
             "name": label,
             "images_per_second": spread([seeds_of[label] * shown / wall for wall, _ in found]),
@@ -226,8 +226,10 @@ def write_torchvision(folder: Path, rest: Images, test: Images) -> None:
 def table(report: dict[str, Any]) -> str:
     """The report as Markdown."""
 
-    def cell(value: dict[str, float]) -> str:
-        return f"{value['median']:,.4g} ({value['low']:,.4g} to {value['high']:,.4g})"
+    def cell(key: str, value: dict[str, float]) -> str:
+        digits = ",.0f" if key.startswith("images") else ".2f"
+        median, low, high = (format(value[k], digits) for k in ("median", "low", "high"))
+        return f"{median} ({low} to {high})"
 
     lines = [
         f"Training {report['network']}, {report['images']}, batches of {report['batch_size']}, "
@@ -239,7 +241,7 @@ def table(report: dict[str, Any]) -> str:
     ]
     for row in report["rows"]:
         keys = ("images_per_second", "ratio", "images_per_cpu_second", "cpu_ratio")
-        lines.append(f"| {row['name']} | {' | '.join(cell(row[key]) for key in keys)} |")
+        lines.append(f"| {row['name']} | {' | '.join(cell(key, row[key]) for key in keys)} |")
     estimate = report["estimated_cpu_seconds"]
     lines += ["", f"CPU time of {estimate['what']}: {estimate['seconds']:.0f} s"]
     return "\n".join(lines) + "\n"

@@ -196,7 +196,8 @@ class Students(nn.Module):
     def forward(self, images: Tensor, weights: Sequence[Tensor] | None = None) -> Tensor:
         """`weights`: those of `weights()`, where several passes are to share them."""
         weights = self.weights() if weights is None else weights
-        x = images.to(self.dtype) - 128
+        dtype = self.dtype if self.training else torch.float32  # exact sums where it counts
+        x = images.to(dtype) - 128
         if not self.pixels:
             x = binary.sign(x)
         if self.convolutions:
@@ -205,7 +206,7 @@ class Students(nn.Module):
         for i, product in self.parts():
             if i == self.convolutions:
                 x = x.reshape(len(x), self.seeds, -1).flatten(1)
-            x = product(x, weights[i].to(self.dtype))
+            x = product(x, weights[i].to(dtype))
             if i + 1 == len(self.products):
                 break
             first = i in self.pooled and self.options.pool_first

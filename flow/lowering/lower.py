@@ -65,8 +65,7 @@ def passes(golden: Golden, reads_pixels: bool) -> list[Pass]:
     """Every pass from the QONNX dialect to hardware layers, in order.
 
     EnumerateInput stands for FINN's conversion of an 8-bit quantiser, EnumerateActivations for its
-    derivation of thresholds from batch norms,
-    SetPopcountWidth for its MinimizeAccumulatorWidth.
+    derivation of thresholds from batch norms, SetPopcountWidth for its MinimizeAccumulatorWidth.
     """
     finn = finn_adapter
     convolutions = any(window.is_conv for window in golden.windows)

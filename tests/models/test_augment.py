@@ -1,5 +1,7 @@
 """Changes of training images: by hand, and drawn for a seed and an image alone."""
 
+from itertools import product
+
 import numpy as np
 import pytest
 import torch
@@ -107,11 +109,8 @@ def test_what_is_not_wanted_is_not_drawn():
 
 
 def test_every_seed_purpose_and_number_has_random_numbers_of_its_own():
-    keys = [(s, p, e, n) for s in range(3) for p in (ORDER, CHANGE, DROPOUT) for e in range(3)
-            for n in range(2)]  # fmt: skip
-    drawn = {
-        torch.rand(4, generator=generator(s, p, e, n)).numpy().tobytes() for s, p, e, n in keys
-    }
+    keys = list(product(range(3), (ORDER, CHANGE, DROPOUT), range(3), range(2)))
+    drawn = {torch.rand(4, generator=generator(*key)).numpy().tobytes() for key in keys}
     assert len(drawn) == len(keys)
     one, again = generator(5, ORDER, 1), generator(5, ORDER, 1)
     assert torch.equal(torch.rand(4, generator=one), torch.rand(4, generator=again))

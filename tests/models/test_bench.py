@@ -84,7 +84,7 @@ def test_a_whole_comparison_on_random_images(tmp_path, monkeypatch):
         ("online", 6),
     }
     assert all(r.feed.steps == 2 for r in seen)
-    assert [row["ratio"]["median"] for row in report["rows"]][0] == 1
+    assert report["rows"][0]["ratio"]["median"] == 1
     assert all(row["images_per_second"]["low"] > 0 for row in report["rows"])
     assert torch.get_num_threads() >= 1 and report["threads"] == 1
 

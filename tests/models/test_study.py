@@ -336,7 +336,7 @@ def real(folder, *options, start=(sys.executable, "-m")):
 
 def numbers(report):
     """All that must not depend on where the runs ran."""
-    body = {k: v for k, v in report.items() if k not in ("command", "cost", "tools")}
+    body = {k: v for k, v in report.items() if k not in ("command", "commit", "cost")}
     return json.loads(json.dumps(body))
 
 
