@@ -57,6 +57,8 @@ ESTIMATORS: dict[str, Gradient] = {
     "reste": reste,
 }
 
+SHARPENING = ("ede", "reste")  # those that look at the progress
+
 
 class _Sign(torch.autograd.Function):
     @staticmethod

@@ -202,7 +202,8 @@ class Students(nn.Module):
             x = binary.sign(x)
         if self.convolutions:
             x = x.contiguous(memory_format=torch.channels_last)
-        estimator, progress = self.options.estimator, self.progress
+        estimator = self.options.estimator
+        progress = self.progress if estimator in binary.SHARPENING else 0.0
         for i, product in self.parts():
             if i == self.convolutions:
                 x = x.reshape(len(x), self.seeds, -1).flatten(1)

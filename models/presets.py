@@ -112,10 +112,10 @@ class Training:
     whose statistics then replace those of its batch norms. `pool_first`: the max-pool in front of
     the batch norm, which is the same network as long as the norm's scale is positive (it is kept
     so), and learns better. `precision`: "float32" or "bfloat16" of the matrix products.
-    `shards`: parts of a batch that are normalised
-    apart, and that processes can share. `threads`: torch threads on a CPU (sums over threads round
-    differently, so the same seed gives the same numbers on every machine only with the same
-    count); 0 leaves torch's choice.
+    `compile`: let torch compile the students, which takes a C++ compiler and a minute. `shards`:
+    parts of a batch that are normalised apart, and that processes can share. `threads`: torch
+    threads on a CPU (sums over threads round differently, so the same seed gives the same numbers
+    on every machine only with the same count); 0 leaves torch's choice.
     """
 
     epochs: int
@@ -132,6 +132,7 @@ class Training:
     recalibrate: int = 20
     pool_first: bool = True
     precision: str = "float32"
+    compile: bool = False
     shards: int = 2
     threads: int = 1
 

@@ -25,6 +25,8 @@ class Run:
         options, device = preset.training, feed.device
         self.preset, self.feed = preset, feed
         self.student = Students(preset, feed.seeds).to(device)
+        if options.compile:
+            self.student.compile(dynamic=False)
         self.average = copy.deepcopy(self.student) if options.ema else self.student
         self.online = preset.distillation.mode == "online"
         self.teacher = Teachers(preset, feed.seeds).to(device) if self.online else None
