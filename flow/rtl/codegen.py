@@ -25,7 +25,7 @@ from flow.errors import UserError
 from flow.graph import Graph, LabelSelect, Layer, MatrixVector, Stream, Threshold
 from flow.paths import RTL
 from flow.pipeline import write_atomically
-from flow.rtl import packing
+from flow.rtl import packing, supported
 from flow.rtl.estimate import fifo_uses_block_ram, uses_block_ram
 from flow.rtl.glue import Width, glue
 
@@ -121,6 +121,7 @@ GLUE = ("axis_width", "axis_fifo")
 def generate(graph: Graph, folder: Path) -> Design:
     """Write the RTL of a folded graph into `folder`; return what it consists of."""
     graph.check()
+    supported.refuse(graph)
     builder = _Builder(graph)
     builder.build()
     folder.mkdir(parents=True, exist_ok=True)

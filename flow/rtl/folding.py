@@ -14,6 +14,7 @@ from typing import Any
 
 from flow.errors import UserError
 from flow.graph import Graph, LabelSelect, Layer, MatrixVector, Threshold, divisors
+from flow.rtl import supported
 from flow.rtl.estimate import (
     Estimate,
     Span,
@@ -59,6 +60,7 @@ def fold(
     overrides: {layer: {"PE", "SIMD", "ram_style"}}, kept as they are, even where they are slower.
     Raises UserError where nothing meets the target, and names the layer and its fastest folding.
     """
+    supported.refuse(graph)
     wanted = {name: dict(values) for name, values in (overrides or {}).items()}
     if input_parallel is not None:
         _set_input(graph, wanted, input_parallel)

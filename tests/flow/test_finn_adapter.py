@@ -8,6 +8,7 @@ from networks import Builder, Network
 from onnx import helper
 from qonnx.core.datatype import DataType
 from qonnx.core.modelwrapper import ModelWrapper
+from qonnx.core.onnx_exec import execute_node
 from qonnx.custom_op.registry import getCustomOp
 from qonnx.transformation.bipolar_to_xnor import ConvertBipolarMatMulToXnorPopcount
 from qonnx.transformation.infer_datatypes import InferDataTypes
@@ -18,7 +19,7 @@ from flow.errors import UserError
 from flow.graph import Graph, MatrixVector, Stream, Threshold
 from flow.lowering import finn_adapter, foreign
 from flow.lowering.lower import lower
-from flow.lowering.onnx_run import run
+from flow.lowering.onnx_run import run, with_batch
 from flow.lowering.passes.popcount_width import SetPopcountWidth
 
 
@@ -118,6 +119,49 @@ def test_finn_gives_a_popcount_too_few_bits():
 def test_popcount_width(columns, name):
     model = mvau(columns).transform(SetPopcountWidth())
     assert model.get_tensor_datatype("out").name == name
+
+
+# Why EnumerateInput stands for FINN's conversion of an 8-bit quantiser.
+
+
+def test_finn_rounds_halves_up():
+    """0.5 and 2.5 are rounded to even by the Quant, up by the thresholds FINN makes of it."""
+    b = Builder()
+    bits = b.node(
+        "Quant", "image", b.constant(1.0), b.constant(0.0), b.constant(8.0), signed=1, narrow=0,
+        rounding_mode="ROUND",
+    )  # fmt: skip
+    model = graph_of(b, 4, bits, 4)
+    values = np.float32([[0.5, 1.5, 2.5, 0.4]])
+    before = run(model, {"image": values}, 1)[bits]
+    for _, transformations in finn_adapter.to_finn_dialect():
+        for transformation in transformations:
+            model = model.transform(transformation)
+    after = run(model, {"image": values}, 1)[model.graph.output[0].name]
+    assert before.tolist() == [[0, 2, 2, 0]] and after.tolist() == [[1, 2, 3, 0]]
+
+
+# Why windows are formed image by image.
+
+
+def test_qonnx_mixes_the_images_of_a_batch():
+    node = helper.make_node(
+        "Im2Col", ["image"], ["windows"], domain="qonnx.custom_op.general", stride=[1, 1],
+        kernel_size=[2, 2], input_shape="(1,3,3,2)",
+    )  # fmt: skip
+    b = Builder(nodes=[node])
+    model = ModelWrapper(b.model((1, 3, 3, 2), b.node("Relu", "windows"), (1, 2, 2, 8)))
+    model.set_tensor_shape("windows", [1, 2, 2, 8])
+    model.set_tensor_datatype("image", DataType["UINT8"])
+    images = np.random.default_rng(0).integers(0, 256, (4, 3, 3, 2)).astype(np.float32)
+    single = np.concatenate([run(model, {"image": x[None]}, 1)["windows"] for x in images])
+    assert np.array_equal(run(model, {"image": images}, 4)["windows"], single)
+    window = images[2, 1:3, 0:2].reshape(-1)  # ky, kx, c
+    assert single[2, 1, 0].tolist() == window.tolist()
+    batched = with_batch(model, 4)
+    context = batched.make_empty_exec_context() | {"image": images}
+    execute_node(batched.graph.node[0], context, batched.graph, 16)
+    assert not np.array_equal(context["windows"], single)
 
 
 # Why a forked bipolar tensor is refused before qonnx' pass sees it.
