@@ -24,7 +24,7 @@ from flow.lowering.passes.scale_out_weights import ScaleOutWeights
 from flow.lowering.passes.to_tensor import PrependToTensor
 from flow.lowering.passes.uniform_to_scalar import UniformToScalar
 
-VALUES = 2**24  # windows and accumulators of the images on which a graph is run after every pass
+VALUES = 2**22  # windows and accumulators of the images on which a graph is run after every pass
 ENUMERATED = "EnumerateActivations"  # from here on thresholds must hold for all values
 
 
