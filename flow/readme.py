@@ -1,15 +1,17 @@
-"""The results table of README.md, made from the reports kept in models/zoo.
+"""What README.md says of results, made from the reports kept in models/zoo.
 
     python -m flow.readme keep mlp-digits pynq-z2    keep a run's report and weights in the zoo
-    python -m flow.readme                            write the table into README.md
+    python -m flow.readme study tfc-mnist            keep a study's report and pictures there
+    python -m flow.readme                            write results and studies into README.md
 
-The table stands between two comment lines; a test compares it with the reports.
+Both stand between comment lines; a test compares them with the reports.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -22,12 +24,16 @@ from flow.training import TRAIN
 from models import presets, train, zoo
 
 README = ROOT / "README.md"
-START, END = "<!-- results: made by `python -m flow.readme` -->", "<!-- end of results -->"
+MADE = "made by `python -m flow.readme`"
+# Accuracy of Brevitas' own W1A1 networks of the same topology, from the table of
+# https://github.com/Xilinx/brevitas/tree/master/src/brevitas_examples/bnn_pynq, in percent.
+PUBLISHED = {"tfc-mnist": 93.17, "sfc-mnist": 97.81, "lfc-mnist": 98.88, "cnv-cifar10": 84.22}
 
 COLUMNS = (
     "preset",
     "accuracy (integer)",
     "seeds: mean ± sd",
+    "published",
     "images/s",
     "latency",
     "LUT",
@@ -123,6 +129,7 @@ def row(entry: zoo.Entry) -> tuple[str, ...]:
         f"[{report['preset']}](models/zoo/{report['preset']}/report.json)",
         f"{report['accuracy']['integer']:.2f} % of {report['accuracy']['images']}",
         seeds,
+        f"{PUBLISHED[report['preset']]:.2f} %" if report["preset"] in PUBLISHED else "-",
         *hardware,
         _way(entry),
     )
@@ -139,24 +146,56 @@ def _way(entry: zoo.Entry) -> str:
     return f"{training['seconds']:.0f} s training{device}{seeds}, {after:.0f} s {last}"
 
 
+def keep_study(preset: str) -> None:
+    """Copy a finished study's report, table and pictures into the zoo."""
+    source, target = BUILD / preset / "study", ZOO / preset / "study"
+    report = _read(source / zoo.REPORT)
+    if not report or report["failed"] or report["open"]:
+        raise UserError(f"{source}: no finished study; run `make study PRESET={preset}`")
+    if report["commit"].endswith("+changes"):
+        raise UserError(f"{source}: made with changes that are not committed; commit, run again")
+    target.mkdir(parents=True, exist_ok=True)
+    for path in sorted(source.iterdir()):
+        if path.suffix in (".json", ".md", ".png"):
+            shutil.copyfile(path, target / path.name)
+
+
+def studies() -> str:
+    """What the studies in the zoo conclude, as Markdown."""
+    parts = []
+    for path in sorted(ZOO.glob(f"*/study/{zoo.REPORT}")):
+        report, folder = json.loads(path.read_text()), path.parent.relative_to(ROOT)
+        parts.append(
+            f"**{report['preset']}** ([all arms]({folder}/study.md), `{report['command']}`). "
+            f"{report['conclusion']}"
+        )
+        parts.append(f"![{report['preset']}: difference of every arm]({folder}/differences.png)")
+    return "\n\n".join(parts)
+
+
 def updated(text: str) -> str:
-    """README text with the table of today between its marks."""
-    before, mark, rest = text.partition(START)
-    _, end, after = rest.partition(END)
-    if not mark or not end:
-        raise UserError(f"{README.name}: the marks of the results table are missing")
-    return f"{before}{START}\n{table()}\n{END}{after}"
+    """README text with the results and studies of today between their marks."""
+    for name, made in (("results", table()), ("studies", studies())):
+        start, stop = f"<!-- {name}: {MADE} -->", f"<!-- end of {name} -->"
+        before, mark, rest = text.partition(start)
+        _, end, after = rest.partition(stop)
+        if not mark or not end:
+            raise UserError(f"{README.name}: the marks of the {name} are missing")
+        text = f"{before}{start}\n{made}\n{stop}{after}"
+    return text
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("keep", nargs="*", metavar="keep PRESET BOARD")
-    arguments = parser.parse_args().keep
+    parser.add_argument("what", nargs="*", metavar="keep PRESET BOARD | study PRESET")
     try:
-        if len(arguments) == 3 and arguments[0] == "keep":
-            keep(*arguments[1:])
-        elif arguments:
-            raise UserError("usage: python -m flow.readme [keep PRESET BOARD]")
+        match parser.parse_args().what:
+            case ["keep", preset, board]:
+                keep(preset, board)
+            case ["study", preset]:
+                keep_study(preset)
+            case [_, *_]:
+                raise UserError("usage: python -m flow.readme [keep PRESET BOARD | study PRESET]")
         write_atomically(README, updated(README.read_text()))
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)

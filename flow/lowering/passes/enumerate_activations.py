@@ -74,7 +74,7 @@ def input_thresholds(golden: Golden) -> np.ndarray | None:
 
 def levels_of(encoding: Encoding, kept: bool) -> np.ndarray:
     """The values that an activation takes, ascending: its own, or -1 and +1, or 0 to 255."""
-    low, high = (-1, 1) if encoding.top == 1 else (0, encoding.top)
+    low, high = (-1.0, 1.0) if encoding.top == 1 else (0.0, float(encoding.top))
     if kept:
         low, high = encoding.low, encoding.high
     return np.linspace(low, high, encoding.top + 1)
