@@ -186,7 +186,7 @@ def _refuse_overflow(found: estimate.Estimate, board: boards.Board) -> None:
 def _simulate(work: Work, folder: Path) -> dict[str, Any]:
     graph, design = work.rtl()
     images, _ = work.test_set()
-    pixels = images.reshape(len(images), *graph.streams[graph.input].shape)
+    pixels = graph.arrange(images)
     free = simulation.simulate(design, graph, pixels)
     stalled = simulation.simulate(design, graph, pixels, stall_seed=work.seed + 1)
     return {"rtl": free.report() | stalled.report()}
@@ -230,7 +230,7 @@ EXPORT = Stage(
     "02-export",
     _export,
     lambda work: [work.seed, LOWERING_IMAGES],
-    ("flow/lowering/export.py", "flow/lowering/golden.py"),
+    ("flow/lowering/*.py",),
 )
 IMPORT = Stage(
     "import",
