@@ -1,0 +1,9 @@
+"""Driver of hanbit accelerators on a PYNQ board: `Accelerator("net.bit").execute(images)`."""
+
+from . import errors
+from .accelerator import Accelerator, Buffers
+from .description import Description
+from .errors import AcceleratorError
+from .shell import Counters
+
+__all__ = ["Accelerator", "AcceleratorError", "Buffers", "Counters", "Description", "errors"]
