@@ -111,8 +111,7 @@ def row(entry: zoo.Entry) -> tuple[str, ...]:
     """One line of the table; dashes for what the report does not reach."""
     report = entry.report
     seeds, hardware = "-", ("-",) * 5
-    if "seeds" in report:
-        count = len(report["seeds"]["seeds"])
+    if (count := len(report.get("seeds", {}).get("seeds", ()))) > 1:
         seeds = f"{shown_spread(report['seeds']['integer'])} % ({count} seeds)"
     if "timing" in report:
         rtl, area, timing = report["rtl"], report["area"], report["timing"]
