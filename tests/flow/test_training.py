@@ -304,8 +304,8 @@ def test_the_chosen_seed_is_kept_up_to_lowering_with_the_figures_of_all(several,
     row = readme.table().splitlines()[2].split(" | ")
     assert len(row) == len(readme.COLUMNS)
     assert row[2] == f"{seeds.shown_spread(body['integer'])} % (3 seeds)"
-    assert row[3:8] == ["-"] * 5
-    assert "3 seeds together" in row[8] and "integer network" in row[8]
+    assert row[3:9] == ["-"] * 6
+    assert "3 seeds together" in row[9] and "integer network" in row[9]
 
 
 def finish(body: dict) -> None:
