@@ -4,7 +4,8 @@
     01-zoo      nothing: the student is the one kept in models/zoo
 
 Several seeds are trained together in `build/<preset>/seeds/01-train` (`flow.seeds`). What is
-trained of a seed does not depend on the others, so that a seed is never trained twice.
+trained of a seed depends on the others only in the rounding of sums, so that a seed found there is
+not trained again.
 """
 
 from __future__ import annotations

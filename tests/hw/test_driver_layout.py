@@ -1,7 +1,5 @@
 """Packing and unpacking of the driver against flow.shell.layout, and the time they take."""
 
-import time
-
 import test_driver_model  # noqa: F401  puts the driver on the path
 
 # isort: split
@@ -15,8 +13,6 @@ from hypothesis import strategies as st
 
 from flow.paths import ROOT
 from flow.shell import layout, register_map
-
-LIMIT_MS = 20  # to pack 10 000 MNIST images
 
 
 @st.composite
@@ -96,35 +92,6 @@ def test_pixels_that_reach_the_threshold_are_ones():
 def test_images_that_do_not_fit_are_refused(images):
     with pytest.raises(ImagesError, match=r"needed|legal"):
         Images((10,), 5, 3, 3, 2).fold(images)
-
-
-def best_ms(function, runs: int = 7) -> float:
-    times = []
-    for _ in range(runs):
-        start = time.perf_counter()
-        function()
-        times.append(time.perf_counter() - start)
-    return 1e3 * min(times)
-
-
-@pytest.mark.parametrize(
-    "found",
-    [
-        Images((28, 28, 1), 49, 8, 1, 16, threshold=128),
-        Images((28, 28, 1), 56, 1, 1, 14, threshold=128),
-        Images((28, 28, 1), 784, 8, 1, 1),
-        Images((28, 28, 1), 16, 8, 8, 49),
-        Images((28, 28, 1), 49, 8, 8, 16),
-    ],
-    ids=["49 a beat", "56 a beat", "784 a beat", "pixels", "pixels, 49 a beat"],
-)
-def test_ten_thousand_images_are_packed_in_time(found, record_property):
-    images = np.random.default_rng(3).integers(0, 256, (10_000, 28, 28), np.uint8)
-    out = np.empty((10_000, found.bytes), np.uint8)
-    taken = best_ms(lambda: found.pack(found.fold(images), out))
-    record_property("milliseconds", taken)
-    print(f"{taken:.2f} ms")
-    assert taken < LIMIT_MS
 
 
 def test_the_map_of_registers_is_the_flow_s():
