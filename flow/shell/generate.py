@@ -14,7 +14,7 @@ from flow.paths import ROOT, RTL
 from flow.shell.registers import Block, Field, Map, Register, load
 
 REGFILE = RTL / "shell_regfile.sv"
-DRIVER_MAP = Path(__file__).with_name("register_map.py")
+DRIVER_MAP = ROOT / "hw" / "driver" / "hanbit_board" / "register_map.py"
 README = ROOT / "hw" / "README.md"
 BEGIN, END = "<!-- registers: generated -->\n", "<!-- registers: end -->\n"
 

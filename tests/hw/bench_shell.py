@@ -8,9 +8,9 @@ import numpy as np
 from cocotb.clock import Clock
 from cocotb.triggers import ClockCycles, RisingEdge
 from cocotbext.axi import AxiBurstType, AxiBus, AxiMaster, AxiResp
+from hanbit_board import register_map
 from memory_model import DECERR, OKAY, SLVERR, Memory
 
-from flow.shell import register_map
 from flow.shell.layout import Input, Output
 
 G = {

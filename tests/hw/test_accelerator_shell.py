@@ -7,12 +7,13 @@ from xml.etree import ElementTree as ET
 import cocotb_bench
 import pytest
 from benches import HERE
+from hanbit_board import register_map
 
 from flow import tools
 from flow.errors import UserError
 from flow.implement import synthesis
 from flow.paths import ROOT, RTL
-from flow.shell import generate, hwh, layout, register_map, registers
+from flow.shell import generate, hwh, layout, registers
 from flow.shell.layout import Input, Output
 
 # Pixels of 8 bits and labels, as TFC has; and packed images, scores, 64 address bits.

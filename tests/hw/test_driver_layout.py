@@ -7,12 +7,10 @@ import numpy as np
 import pytest
 from hanbit_board.errors import ImagesError
 from hanbit_board.layout import Images, Results
-from hanbit_board.register_map import BASE
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flow.paths import ROOT
-from flow.shell import layout, register_map
+from flow.shell import layout
 
 
 @st.composite
@@ -92,10 +90,3 @@ def test_pixels_that_reach_the_threshold_are_ones():
 def test_images_that_do_not_fit_are_refused(images):
     with pytest.raises(ImagesError, match=r"needed|legal"):
         Images((10,), 5, 3, 3, 2).fold(images)
-
-
-def test_the_map_of_registers_is_the_flow_s():
-    ours = ROOT / "hw" / "driver" / "hanbit_board" / "register_map.py"
-    theirs = ROOT / "flow" / "shell" / "register_map.py"
-    assert BASE == register_map.BASE
-    assert ours.read_text() == theirs.read_text()

@@ -16,11 +16,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
-from flow.paths import ROOT
-
-sys.path.insert(0, str(ROOT / "hw" / "driver"))
-
 from hanbit_board.layout import Images, Results
 from hanbit_board.port_test import checksum
 from hanbit_board.register_map import BASE, BLOCKS, ID, REGISTERS
