@@ -108,7 +108,8 @@ class Product(nn.Module):
     def __init__(self, seeds: Sequence[int], part: int, shape: tuple[int, ...], options: Training):
         super().__init__()
         self.options = options
-        self.weight = nn.Parameter(torch.stack([initial(s, part, *shape) for s in seeds]))
+        starts = [initial(s, part, *shape, bound=options.initial) for s in seeds]
+        self.weight = nn.Parameter(torch.stack(starts))
         if options.clipping == "learned":
             self.bound = nn.Parameter(torch.ones(len(seeds), *(1 for _ in shape)))
 

@@ -108,7 +108,8 @@ class Training:
     `models.binary.ESTIMATORS`. `weights`: "plain", "centred" or "standardised" before the sign.
     `clipping`: bound of the latent weights, "fixed" at 1 or "learned" for each layer (PWC).
     `float_weight_epochs`: epochs at the start with binary activations alone, under a schedule of
-    their own. `ema`: decay of the average that is evaluated, 0 for none; `recalibrate`: batches
+    their own. `initial`: bound of the uniform latent weights at the start; small ones change sign
+    sooner. `ema`: decay of the average that is evaluated, 0 for none; `recalibrate`: batches
     whose statistics then replace those of its batch norms. `pool_first`: the max-pool in front of
     the batch norm, which is the same network as long as the norm's scale is positive (it is kept
     so), and learns better. `precision`: "float32" or "bfloat16" of the matrix products.
@@ -128,6 +129,7 @@ class Training:
     weights: str = "plain"
     clipping: str = "fixed"
     float_weight_epochs: int = 0
+    initial: float = 1.0
     ema: float = 0.0
     recalibrate: int = 20
     pool_first: bool = True
@@ -165,8 +167,14 @@ class Preset:
 
     @property
     def training_options(self) -> dict[str, Any]:
-        """All that the trained student depends on, beside the seed: everything but hardware."""
-        return {k: v for k, v in asdict(self).items() if k not in ("hardware", "description")}
+        """All that the trained student depends on, beside the seed: everything but hardware.
+
+        A later option is left out at its default, which is how students were trained before.
+        """
+        body = {k: v for k, v in asdict(self).items() if k not in ("hardware", "description")}
+        if body["training"]["initial"] == Training.initial:
+            del body["training"]["initial"]
+        return body
 
     @property
     def teacher_options(self) -> dict[str, Any]:
@@ -330,6 +338,7 @@ def check(where: object, preset: Preset) -> Preset:
         (t.weight_estimator in binary.ESTIMATORS, "[training] weight_estimator", estimators),
         (t.weights in binary.WEIGHTS, "[training] weights", ", ".join(binary.WEIGHTS)),
         (t.clipping in ("fixed", "learned"), "[training] clipping", "fixed or learned"),
+        (0 < t.initial <= 1, "[training] initial", "in (0, 1]"),
         (0 <= t.ema < 1, "[training] ema", "in [0, 1)"),
         (t.recalibrate > 0, "[training] recalibrate", "> 0"),
         (t.precision in ("float32", "bfloat16"), "[training] precision", "float32 or bfloat16"),

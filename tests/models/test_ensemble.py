@@ -184,6 +184,11 @@ def test_initial_weights_belong_to_a_seed_and_a_part():
     wide = initial(0, 0, 100_000, bound=2.0)
     assert wide.abs().max() <= 2
     assert abs(wide.mean()) < 0.02 and abs(wide.var() - 4 / 3) < 0.02
+    start, small_start = (
+        Students(small.preset(training={"initial": bound}), SEEDS).products[0].weight
+        for bound in (1.0, 0.1)
+    )
+    assert torch.allclose(small_start, start / 10)
 
 
 @every_network
