@@ -154,6 +154,26 @@ def run(
     return subprocess.CompletedProcess([str(tool), *map(str, args)], 0)
 
 
+def start(program: Path, *args: str | Path | int, cwd: Path, log: Path) -> subprocess.Popen[bytes]:
+    """Start a program that the tools built, to talk to over its standard input and output.
+
+    It must end when its input does: that is how it ends with this process. log: its standard error.
+    Raises ToolMissing where the tools are not installed.
+    """
+    cwd = Path(cwd).resolve()
+    command, environment = _command(program, [str(a) for a in args], cwd, guarded=False)
+    with log.open("wb") as errors:
+        return subprocess.Popen(
+            command,
+            cwd="/",
+            env=environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            start_new_session=True,
+        )
+
+
 # --- children and signals ---------------------------------------------------------------------
 
 _running: set[subprocess.Popen] = set()
@@ -251,8 +271,10 @@ def data(path: str) -> Path:
     return found
 
 
-def _command(tool: str | Path, args: list[str], cwd: Path) -> tuple[list[str], dict[str, str]]:
-    """The host's command line for a tool, and its environment."""
+def _command(
+    tool: str | Path, args: list[str], cwd: Path, guarded: bool = True
+) -> tuple[list[str], dict[str, str]]:
+    """The host's command line for a tool, and its environment. guarded: it dies with its caller."""
     if not cwd.is_dir():
         raise FileNotFoundError(f"folder {cwd} does not exist")
     try:
@@ -269,8 +291,9 @@ def _command(tool: str | Path, args: list[str], cwd: Path) -> tuple[list[str], d
         raise ToolMissing(f"{tool} not found: run `make setup`")
     else:
         program = Path("/usr/bin") / tool
-    # The tool dies with this process, even when this process is killed.
-    guard = ["setpriv", "--pdeathsig", "KILL"] if shutil.which("setpriv", path=_PATH) else []
+    # The tool dies with this process (or the thread that began it), even when this one is killed.
+    has_guard = guarded and shutil.which("setpriv", path=_PATH)
+    guard = ["setpriv", "--pdeathsig", "KILL"] if has_guard else []
     if base == PATCHED:
         environment["PATH"] = f"{PATCHED / 'usr/bin'}:{_PATH}"
         if os.sep not in str(tool):

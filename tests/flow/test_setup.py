@@ -16,7 +16,7 @@ from flow.setup import locked
 
 TARGETS = [
     *("setup", "demo", "train", "export", "lower", "simulate", "bitstream", "report"),
-    *("study", "test", "test-all", "lint", "bench", "help"),
+    *("notebook", "deploy", "study", "test", "test-all", "lint", "bench", "help"),
 ]
 
 
@@ -54,9 +54,14 @@ class Checkout:
             shutil.copy(ROOT / name, folder / name)
         for name in ("requirements.lock", "pyproject.toml"):
             shutil.copy(ROOT / name, folder / name)
-        stand_in(
-            folder / "flow/setup/python.sh", "mkdir -p .venv/bin; cp bin/true .venv/bin/hanbit"
-        )
+        (folder / "hw/driver").mkdir(parents=True)
+        for lock in (ROOT / "hw/driver").glob("*.lock"):
+            shutil.copy(lock, folder / "hw/driver")
+        for script, made in (("python", ".venv/bin/hanbit"), ("pynq", ".tools/pynq/bin/python")):
+            stand_in(
+                folder / f"flow/setup/{script}.sh",
+                f"mkdir -p {Path(made).parent}; cp bin/true {made}",
+            )
         stand_in(folder / "bin/true", "true")
         stand_in(folder / "bin/mmdebstrap", bootstrap())
         # The real interpreter, on a machine that lets us mount.
@@ -123,8 +128,9 @@ def test_interrupted_setup_leaves_no_half_tools_and_goes_on(checkout):
     assert (checkout.folder / ".tools/debian").is_dir()
 
 
-def test_failed_python_step_fails_setup(checkout):
-    stand_in(checkout.folder / "flow/setup/python.sh", "exit 3")
+@pytest.mark.parametrize("script", ["python", "pynq"])
+def test_failed_python_step_fails_setup(checkout, script):
+    stand_in(checkout.folder / f"flow/setup/{script}.sh", "exit 3")
     assert checkout.setup().returncode == 2
     assert not (checkout.folder / ".tools/setup.done").exists()
 
@@ -178,14 +184,28 @@ def test_everything_locked_is_installed():
     assert locked.missing(ROOT / "requirements.lock") == []
 
 
-def test_lock_pins_and_sorts_every_package():
-    lines = (ROOT / "requirements.lock").read_text().splitlines()
+@pytest.mark.parametrize(
+    ("lock", "among"),
+    [
+        ("", "torch brevitas qonnx finn-plus unfoldnd pytest ruff mypy"),
+        ("hw/driver/", "pynq numpy grpcio pycparser matplotlib nbclient nbformat ipykernel"),
+    ],
+)
+def test_lock_pins_and_sorts_every_package(lock, among):
+    lines = (ROOT / f"{lock}requirements.lock").read_text().splitlines()
     packages = [line for line in lines if not line.startswith("#")]
     assert all(re.fullmatch(r"[\w.-]+==[\w.]+", line) for line in packages)
     names = [line.split("==")[0].lower() for line in packages]
     assert len(set(names)) == len(names)
-    for name in ("torch", "brevitas", "qonnx", "finn-plus", "unfoldnd", "pytest", "ruff", "mypy"):
+    for name in among.split():
         assert name in names
+
+
+def test_interrupted_environment_of_pynq_is_installed_again(checkout):
+    assert checkout.setup().returncode == 0
+    (checkout.folder / ".tools/pynq/installing").touch()
+    again = checkout.setup()
+    assert "nothing to do" not in again.stdout
 
 
 def test_missing_and_other_versions_are_found(tmp_path, monkeypatch):

@@ -322,3 +322,27 @@ def test_versions_for_reports():
     assert set(tools.TRIED) <= set(found)
     assert set(tools.PYTHON_PACKAGES) <= set(found)
     assert found["python"] == ".".join(map(str, sys.version_info[:3]))
+
+
+def test_a_program_to_talk_to(tmp_path):
+    """It lives beyond the thread that began it, and ends when its input does."""
+    program = script(tmp_path, 'echo "$1" >&2\nwhile read line; do echo "said $line"; done')
+    started = []
+
+    def begin() -> None:
+        started.append(tools.start(program, "here", cwd=tmp_path, log=tmp_path / "log"))
+
+    thread = threading.Thread(target=begin)
+    thread.start()
+    thread.join()
+    (child,) = started
+    for word in (b"one", b"two"):
+        child.stdin.write(word + b"\n")
+        child.stdin.flush()
+        assert child.stdout.readline() == b"said " + word + b"\n"
+    child.stdin.close()
+    assert child.wait(20) == 0
+    child.stdout.close()
+    assert (tmp_path / "log").read_text() == "here\n"
+    with pytest.raises(FileNotFoundError, match="no-program"):
+        tools.start(tmp_path / "no-program", cwd=tmp_path, log=tmp_path / "log")

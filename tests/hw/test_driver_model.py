@@ -113,7 +113,9 @@ class Shell:
         self.batches: list[int] = []
         self.resets = 0
         self.narrow = {0x00: 0, 0x14: 0}
+        self.system = {0xF8000900: 0xF, 0xF8000240: 0}  # level shifters on, resets released
         self.clock = SLCR_CLOCK
+        self.refusal: Exception | None = None  # of the device that is to load a bitstream
         self.owner = 0  # the thread that began a batch
         self.pause = 0.0  # before a write to the accelerator, so that threads take turns
         self.mixed = 0  # writes to a batch that another thread began
@@ -122,6 +124,8 @@ class Shell:
     def read(self, address: int) -> int:
         if address - AFI in self.narrow:
             return self.narrow[address - AFI]
+        if address in self.system:
+            return self.system[address]
         block, name = NAMES[address]
         self.cycles += self.step
         if block != "shell":
@@ -224,6 +228,8 @@ def install(monkeypatch: pytest.MonkeyPatch, shell: Shell) -> dict[str, int]:
     class Overlay:
         def __init__(self, bitfile_name, dtbo=None, download=True, device=None):
             assert type(bitfile_name) is str and Path(bitfile_name).with_suffix(".hwh").is_file()
+            if shell.refusal:
+                raise shell.refusal
             loads["overlay" if download else "attached"] += 1
             for name, (offset, size) in BLOCKS.items():
                 setattr(self, name, MMIO(BASE + offset, size))
@@ -233,12 +239,14 @@ def install(monkeypatch: pytest.MonkeyPatch, shell: Shell) -> dict[str, int]:
             assert type(bitfile_name) is str
 
         def download(self):
+            if shell.refusal:
+                raise shell.refusal
             loads["bitstream"] += 1
 
     class ClocksMeta(type):
         @property
         def fclk0_mhz(cls):
-            return shell.clock
+            return 1000 / (1000 / shell.clock)  # as pynq: ZeroDivisionError where it is 0
 
         @fclk0_mhz.setter
         def fclk0_mhz(cls, value):
@@ -247,7 +255,8 @@ def install(monkeypatch: pytest.MonkeyPatch, shell: Shell) -> dict[str, int]:
     class Clocks(metaclass=ClocksMeta):
         pass
 
-    def allocate(shape, dtype, target=None):
+    def allocate(shape, dtype, target=None, cacheable=0):
+        assert cacheable, "else every byte goes to DRAM by itself"
         buffer = np.zeros(shape, dtype).view(Buffer)
         buffer.memory = shell.memory
         buffer.device_address = shell.memory.add(buffer.nbytes)

@@ -7,7 +7,6 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -16,9 +15,10 @@ import numpy as np
 
 from . import errors
 from .board import Board
+from .buffers import Buffers
 from .description import Description
 from .figures import figures
-from .port_test import port_test
+from .port_test import checksum, port_test
 from .register_map import ID
 from .shell import Counters, Shell
 
@@ -30,20 +30,6 @@ IMAGES_MOST = 2**20 - 1  # of BATCH.IMAGES
 STALL_CYCLES = 1_000_000  # without movement that are an error, at least
 
 _orphans: list[Any] = []  # buffers that a DMA may yet write to; never freed
-
-
-@dataclass
-class Buffers:
-    """Contiguous memory for `images` images and their results."""
-
-    input: Any
-    output: Any
-    images: int
-
-    def free(self) -> None:
-        """Give the memory back; no run may follow."""
-        for buffer in (self.input, self.output):
-            buffer.freebuffer()
 
 
 class Accelerator:
@@ -85,6 +71,8 @@ class Accelerator:
             self._board.load(wanted.clock_mhz)
         else:
             self._board.attach()
+        if self._board.cut_off():
+            raise errors.NotLoadedError(errors.NotLoadedError.__doc__)
         if self._set_width:
             self._board.widen()
         if narrow := self._board.narrow_sides():
@@ -128,6 +116,9 @@ class Accelerator:
 
     def execute(self, images: np.ndarray) -> np.ndarray:
         """Labels (n,) or scores (n, classes) of images (n, ...), which are split as needed."""
+        return self._execute(images)
+
+    def _execute(self, images: np.ndarray, verify: bool = False) -> np.ndarray:
         layout, results = self.description.images, self.description.results
         folded = layout.fold(images)
         most = min(IMAGES_MOST, max(1, BUFFER_BYTES // layout.bytes))
@@ -136,7 +127,7 @@ class Accelerator:
             some = folded[start : start + most]
             with self._pair(len(some)) as buffers:
                 self.pack(some, buffers)
-                self.run(buffers, len(some))
+                self._run(buffers, len(some), verify)
                 parts.append(results.unpack(buffers.output, len(some)))
         empty = np.empty((0, results.count), results.dtype)
         return results.unfold(np.concatenate(parts) if parts else empty)
@@ -171,7 +162,7 @@ class Accelerator:
         folded, count = layout.fold(images), len(images)
         if count > buffers.images:
             raise errors.ImagesError(f"{count} images for a buffer of {buffers.images}")
-        _alive(buffers)
+        buffers.check()
         memory = np.asarray(buffers.input)[: count * layout.bytes]
         layout.pack(folded, memory.reshape(count, layout.bytes))
 
@@ -179,12 +170,17 @@ class Accelerator:
         """The accelerator over packed images. Afterwards the results are in `buffers.output`."""
         return self._run(buffers, images)[0]
 
-    def _run(self, buffers: Buffers, images: int) -> tuple[Counters, tuple[float, ...]]:
-        """Also the host's seconds: flush, accelerator, invalidate."""
+    def _run(
+        self, buffers: Buffers, images: int, verify: bool = False
+    ) -> tuple[Counters, tuple[float, ...]]:
+        """Also the host's seconds: flush, accelerator, invalidate. verify: that it read the images.
+
+        The accelerator's sum of what it read is compared with that of the buffer.
+        """
         if not 0 < images <= min(buffers.images, IMAGES_MOST):
             raise errors.ImagesError(f"{images} images of a buffer of {buffers.images}")
         with self._held():
-            _alive(buffers)
+            buffers.check()
             wanted = self.description
             source = buffers.input[: images * wanted.images.bytes]
             target = buffers.output[: images * wanted.results.bytes]
@@ -205,6 +201,10 @@ class Accelerator:
             marks.append(time.perf_counter())
             target.invalidate()
             marks.append(time.perf_counter())
+            if verify:
+                words = np.asarray(source).view("<u8")
+                if self._shell.read("shell", "CHECKSUM") != checksum(words):
+                    raise errors.ChecksumError(errors.ChecksumError.__doc__)
             return self.counters, tuple(np.diff(marks))
 
     def throughput_test(self, batch_size: int = 1000) -> dict[str, float]:
@@ -253,12 +253,14 @@ class Accelerator:
     ) -> dict[str, Any]:
         """Compare with what the model computes; without arguments with the description's test.
 
+        Also that the accelerator read what was packed; ChecksumError where it did not.
+
         expected: the model's results; the report has `mismatches`, which must be 0, and the first.
         labels: the true ones; the report has `accuracy`.
         """
         if images is None:
             images, expected = self.description.test_images, self.description.test_results
-        found = self.execute(images)
+        found = self._execute(images, verify=True)
         report: dict[str, Any] = {"images": len(images)}
         rows = found.reshape(len(found), self.description.results.count)
         if expected is not None:
@@ -376,10 +378,3 @@ class Accelerator:
     def _release(self, pair: Buffers) -> None:
         if not self._orphaned(pair):
             pair.free()
-
-
-def _alive(buffers: Buffers) -> None:
-    for name in ("input", "output"):
-        buffer = getattr(buffers, name)
-        if getattr(buffer, "freed", False) or getattr(buffer, "pointer", None) == 0:
-            raise errors.FreedBufferError(f"the buffer for the {name} was freed")

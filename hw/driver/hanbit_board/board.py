@@ -7,12 +7,16 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from .errors import NoPynqError
+from . import bitfile as bit
+from .errors import BitstreamError, NoPynqError
 from .register_map import BASE, BLOCKS
 
 HP0 = 0xF8008000  # AXI_HP0's registers: its read side at 0x00, its write side at 0x14
 HP0_SIDES = {"read": 0x00, "write": 0x14}
 NARROW = 1  # bit 0: 32 bits instead of 64
+SLCR = 0xF8000000  # system-level control registers
+FPGA_RST_CTRL, LVL_SHFTR_EN = 0x240, 0x900
+SHIFTERS = 0xF  # the level shifters of both directions
 
 
 class Block(Protocol):
@@ -34,6 +38,8 @@ class Board:
         if not bitfile.is_file():
             raise FileNotFoundError(f"{bitfile}: no such bitstream")
         self._pynq, self._clocks = pynq, Clocks
+        if device is not None and hasattr(Clocks, "set_device"):  # not in 3.0.1
+            Clocks.set_device(device)
         self.bitfile, self.device = bitfile, device
         has_hwh = bitfile.with_suffix(".hwh").is_file()
         self.through = through or ("overlay" if has_hwh else "bitstream")
@@ -43,11 +49,15 @@ class Board:
 
     def load(self, clock_mhz: float) -> None:
         """Load the bitstream; the clock follows the .hwh, or `clock_mhz` where none is read."""
-        if self.through == "overlay":
-            self.overlay = self._pynq.Overlay(str(self.bitfile), device=self.device)
-        else:
-            self._pynq.Bitstream(str(self.bitfile), device=self.device).download()
-            self._clocks.fclk0_mhz = clock_mhz
+        try:
+            if self.through == "overlay":
+                self.overlay = self._pynq.Overlay(str(self.bitfile), device=self.device)
+            else:
+                self._pynq.Bitstream(str(self.bitfile), device=self.device).download()
+                self._clocks.fclk0_mhz = clock_mhz
+        except (OSError, RuntimeError) as error:
+            why = bit.flaw(self.bitfile) or error
+            raise BitstreamError(f"{self.bitfile.name} is not loaded: {why}") from error
 
     def attach(self) -> None:
         """Take the bitstream for loaded already."""
@@ -63,9 +73,18 @@ class Board:
             for name, (offset, size) in BLOCKS.items()
         }
 
+    def cut_off(self) -> bool:
+        """Whether the processing system keeps the logic off, as it does where none is loaded."""
+        slcr = self._pynq.MMIO(SLCR, 0x1000, device=self.device)
+        shifters, resets = (slcr.read(x) for x in (LVL_SHFTR_EN, FPGA_RST_CTRL))
+        return shifters & SHIFTERS != SHIFTERS or bool(resets & 1)
+
     def clock_mhz(self) -> float:
-        """FCLK0 as the processing system is set."""
-        return float(self._clocks.fclk0_mhz)
+        """FCLK0 as the processing system is set; 0 where it is set to stand still."""
+        try:
+            return float(self._clocks.fclk0_mhz)
+        except ZeroDivisionError:  # a divisor is 0
+            return 0.0
 
     def narrow_sides(self) -> list[str]:
         """The sides of HP0 that are set to 32 bits."""
@@ -80,4 +99,4 @@ class Board:
 
     def allocate(self, size: int) -> Any:
         """`size` bytes of contiguous memory, cached: flush and invalidate are the caller's."""
-        return self._pynq.allocate((size,), np.uint8, target=self.device)
+        return self._pynq.allocate((size,), np.uint8, target=self.device, cacheable=1)

@@ -18,6 +18,14 @@ class NoPynqError(AcceleratorError):
     """pynq, or a part of it, is not installed here."""
 
 
+class BitstreamError(AcceleratorError):
+    """The bitstream is damaged, or for another device: the board did not take it."""
+
+
+class NotLoadedError(AcceleratorError):
+    """The programmable logic is cut off from the processor: no bitstream is loaded."""
+
+
 class PortWidthError(AcceleratorError):
     """The HP0 port is set to 32 bits; the accelerator's bus has 64."""
 
@@ -59,6 +67,10 @@ class FreedBufferError(AcceleratorError):
 
 class ReadError(AcceleratorError):
     """The memory answered a read with an error."""
+
+
+class ChecksumError(AcceleratorError):
+    """The accelerator read other bytes than the program packed: a flush is missing."""
 
 
 class WriteError(AcceleratorError):

@@ -10,11 +10,18 @@ from .shell import COPY, DROP, MASK, Shell
 
 
 def checksum(words: np.ndarray) -> int:
-    """As the register CHECKSUM has it, of words of 64 bits."""
+    """As the register CHECKSUM has it, of words of 64 bits.
+
+    Word i of n is turned left by n-1-i places: the words of each place are summed first.
+    """
+    halves = np.ascontiguousarray(words).view("<u4").reshape(-1, 2)
+    count = len(halves)
+    padded = np.zeros((-(-count // 32), 32), np.uint32)  # zeros in front change nothing
+    padded.reshape(-1)[padded.size - count :] = halves[:, 0] ^ halves[:, 1]
     total = 0
-    for word in words.tolist():
-        total = (total << 1 | total >> 31) & MASK
-        total ^= word >> 32 ^ word & MASK
+    for place, word in enumerate(np.bitwise_xor.reduce(padded, axis=0).tolist()):
+        turn = 31 - place
+        total ^= (word << turn | word >> (32 - turn)) & MASK
     return total
 
 
