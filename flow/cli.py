@@ -23,7 +23,12 @@ STAGES = {
     "bitstream": "synthesise, place, route, write the bitstream and read it back",
     "prove": "rebuild the netlist from the bitstream and simulate it beside the RTL",
     "report": "everything; write report.json and report.html and print a table",
+    "notebook": "execute the board's notebook on the simulated board",
+    "deploy": "pack bitstream, driver, notebook and test images into one archive for the board",
 }
+
+
+TOOLCHAIN = "vivado: build with it instead of the open tools (default: the board's own)"
 
 
 class Parser(argparse.ArgumentParser):
@@ -60,6 +65,17 @@ def parser() -> Parser:
         stage.add_argument(
             "--train", action="store_true", help="train, though models/zoo may have the weights"
         )
+        if name in ("bitstream", "report"):
+            stage.add_argument("--toolchain", help=TOOLCHAIN)
+        if name == "notebook":
+            stage.add_argument(
+                "--images", type=_count, help="test images (default: all, of more than 2000: 1000)"
+            )
+        if name == "deploy":
+            stage.add_argument("--host", help="copy it there by ssh, for example xilinx@pynq")
+            stage.add_argument(
+                "--validate", action="store_true", help="run bring-up and all test images there"
+            )
     what = "compile a QONNX file of your own to a bitstream"
     foreign = commands.add_parser("compile", help=what, description=what)
     foreign.add_argument("model", type=Path, metavar="MODEL.onnx")
@@ -68,11 +84,13 @@ def parser() -> Parser:
     foreign.add_argument("--data", type=Path, metavar="images.npy", help="uint8 or float in [0, 1]")
     foreign.add_argument("--labels", type=Path, metavar="labels.npy", help="class of each image")
     foreign.add_argument("--seed", type=_seed, default=0, help="seed of random images and stalls")
-    foreign.add_argument(
+    goal = foreign.add_mutually_exclusive_group()
+    goal.add_argument(
         "--target-cycles",
         type=_count,
         help="clock cycles an image at most (default: the fastest that routes reliably)",
     )
+    _wishes(foreign, goal)
     foreign.add_argument(
         "--folding", type=Path, metavar="FILE.json", help='{"layer": {"PE": 4, "SIMD": 8}}'
     )
@@ -83,6 +101,17 @@ def parser() -> Parser:
         choices=["lower", "generate", "simulate", "bitstream", "prove", "report"],
         help="last stage to run (default: all)",
     )
+    foreign.add_argument("--toolchain", help=TOOLCHAIN)
+    what = "choose a folding by what is wanted, and show what else there is (estimated)"
+    folds = commands.add_parser("fold", help=what, description=what)
+    folds.add_argument("--preset", default="cnv-cifar10", help="a name in models/presets")
+    _wishes(folds, folds)
+    folds.add_argument("--device", default="xc7z020", help="device or part (default: xc7z020)")
+    folds.add_argument("--clock-mhz", type=_number, default=100.0, help="clock reckoned with")
+    folds.add_argument(
+        "--lowered", type=Path, metavar="DIR", help="folder of a lowered graph, for the zoo's"
+    )
+    folds.add_argument("--out", type=Path, metavar="DIR", help="default: build/<preset>/fold")
     bench = commands.add_parser("bench", help="measure the cost of a binary lane and of foldings")
     bench.add_argument("--preset", default="tfc-mnist", help="a name in models/presets")
     bench.add_argument("--out", type=Path, default=Path("build/bench"), metavar="DIR")
@@ -95,6 +124,24 @@ def _seed(text: str) -> int:
     return int(text)
 
 
+def _wishes(command: Any, speed: Any) -> None:
+    """What a folding can be asked for; `speed` takes the option that says how fast."""
+    speed.add_argument("--target-fps", type=_number, help="images a second at least")
+    command.add_argument("--target-latency", type=_number, help="microseconds an image at most")
+    command.add_argument("--max-lut", type=_count, help="LUTs of the core at most, by estimate")
+    command.add_argument("--max-bram", type=_number, help="block RAMs of 36 kbit at most")
+
+
+def _number(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0")
+    return value
+
+
 def _count(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1 up")
@@ -104,14 +151,22 @@ def _count(text: str) -> int:
 def run(options: argparse.Namespace) -> None:
     # Imported here: torch and FINN take seconds, and `--help` or a mistyped option needs neither.
     warnings.filterwarnings("ignore", message="fast_hadamard_transform")  # brevitas, on import
-    from flow import bench, seeds, stages
+    from flow import bench, deploy, notebook, seeds, stages
 
     command: dict[str, Any] = vars(options)
     match command.pop("command"):
         case "compile":
             stages.compile_file(**command)
+        case "fold":
+            from flow import fold
+
+            fold.explore(**command)
         case "bench":
             bench.bench(**command)
+        case "notebook":
+            notebook.notebook(**command)
+        case "deploy":
+            deploy.deploy(**command)
         case "train" if options.seeds or options.made:
             seeds.train_seeds(options.preset, options.board, options.seeds, options.made)
         case stage:
