@@ -17,17 +17,26 @@ from dataclasses import asdict, dataclass, field, fields
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from flow.errors import UserError
-from flow.graph import Graph, LabelSelect, Layer, MatrixVector, Stream, Threshold
+from flow.graph import (
+    Graph,
+    LabelSelect,
+    Layer,
+    MatrixVector,
+    MaxPool,
+    SlidingWindow,
+    Stream,
+    Threshold,
+)
 from flow.paths import RTL
 from flow.pipeline import write_atomically
 from flow.rtl import packing, supported
-from flow.rtl.estimate import fifo_uses_block_ram, uses_block_ram
-from flow.rtl.glue import Width, glue
+from flow.rtl.area import fifo_uses_block_ram, pool_uses_block_ram, uses_block_ram
+from flow.rtl.glue import Width, glue, producer
+from flow.rtl.top import top_text
 
 DESIGN = "design.json"
 FILE_LIST = "files.f"
@@ -122,6 +131,7 @@ def generate(graph: Graph, folder: Path) -> Design:
     """Write the RTL of a folded graph into `folder`; return what it consists of."""
     graph.check()
     supported.refuse(graph)
+    supported.refuse_folding(graph)
     builder = _Builder(graph)
     builder.build()
     folder.mkdir(parents=True, exist_ok=True)
@@ -157,16 +167,11 @@ def memory_words(graph: Graph, memory: Memory) -> np.ndarray:
         return packing.matrix_words(layer.weights, layer.PE, layer.SIMD)
     if isinstance(layer, Threshold):
         source = graph.streams[layer.source]
-        uniform = is_uniform(layer)
+        uniform = layer.uniform
         thresholds = layer.thresholds[:1] if uniform else layer.thresholds
         PE = 1 if uniform else layer.PE
         return packing.threshold_words(thresholds, PE, source.bits, source.type.signed())
     raise TypeError(f"layer {layer.name} of kind {layer.kind} has no memory")
-
-
-def is_uniform(layer: Threshold) -> bool:
-    """Whether every channel has the same thresholds, so that one word serves them all."""
-    return bool((layer.thresholds == layer.thresholds[0]).all())
 
 
 class _Builder:
@@ -196,12 +201,12 @@ class _Builder:
             target = self._tap(layer.target, layer.out_parallel)
             parameters = self._parameters(layer)
             name = self.instances[layer.name]
-            self._unit(name, MODULES[layer.kind], layer, source, target, parameters)
+            self._unit(name, self._module(layer), layer, source, target, parameters)
 
     def _joined(self, layer: Layer) -> Tap:
         """The tap at which the layer reads, behind the converters and the FIFO it needs."""
         tap = self.at[layer.source]
-        for part in glue(tap.parallel, layer):
+        for part in glue(tap.parallel, layer, producer(self.graph, layer)):
             if isinstance(part, Width):
                 module, suffix = "axis_width", f"by{part.after}"
                 after = self._tap(layer.source, part.after, suffix)
@@ -237,18 +242,27 @@ class _Builder:
         unit = Unit(name, module, layer.name, source.net, target.net, parameters)
         self.units.append(unit)
 
+    def _module(self, layer: Layer) -> str:
+        if isinstance(layer, MatrixVector) and self.graph.streams[layer.source].dtype != "BINARY":
+            return "mvu_int"
+        return MODULES[layer.kind]
+
     def _parameters(self, layer: Layer) -> dict[str, int | str]:
         source, target = self.graph.streams[layer.source], self.graph.streams[layer.target]
         if isinstance(layer, MatrixVector):
+            numbers = {} if source.dtype == "BINARY" else {"IN_BITS": source.bits}
             return {
                 "MW": layer.MW,
                 "MH": layer.MH,
                 "PE": layer.PE,
                 "SIMD": layer.SIMD,
+                **numbers,
                 "ACC_BITS": target.bits,
                 "BLOCK": int(uses_block_ram(layer)),
                 "WEIGHTS": self._memory(layer, "weights"),
             }
+        if isinstance(layer, (SlidingWindow, MaxPool)):
+            return self._image_parameters(layer, source)
         if isinstance(layer, Threshold):
             return {
                 "C": layer.channels,
@@ -257,7 +271,7 @@ class _Builder:
                 "IN_BITS": source.bits,
                 "OUT_BITS": target.bits,
                 "SIGNED": int(source.type.signed()),
-                "UNIFORM": int(is_uniform(layer)),
+                "UNIFORM": int(layer.uniform),
                 "BLOCK": 0,
                 "THRESHOLDS": self._memory(layer, "thresholds"),
             }
@@ -270,6 +284,22 @@ class _Builder:
                 "SIGNED": int(source.type.signed()),
             }
         raise UserError(f"layer {layer.name}: no RTL module for a layer of kind {layer.kind}")
+
+    @staticmethod
+    def _image_parameters(layer: SlidingWindow | MaxPool, source: Stream) -> dict[str, int | str]:
+        height, width, channels = source.shape
+        parameters: dict[str, int | str] = {"HEIGHT": height, "WIDTH": width, "C": channels}
+        if isinstance(layer, MaxPool):
+            block = int(pool_uses_block_ram(layer, source))
+            return parameters | {"SIZE": layer.size, "PE": layer.PE, "BLOCK": block}
+        return parameters | {
+            "BITS": source.bits,
+            "KERNEL": layer.kernel,
+            "STRIDE": layer.stride,
+            "SIMD": layer.SIMD,
+            "PARALLEL": int(layer.parallel_window > 0),
+            "REPEAT": 1,
+        }
 
     def _memory(self, layer: Layer, array: str) -> str:
         file = f"{self.instances[layer.name]}_{array}.mem"
@@ -296,7 +326,9 @@ def _unique(wanted: str, taken: set[str]) -> str:
 
 MODULES = {
     "threshold": "threshold",
-    "mvu_bin": "mvu_bin",
+    "mvu_bin": "mvu_bin",  # mvu_int where numbers come in
+    "sliding_window": "sliding_window",
+    "max_pool": "max_pool",
     "label_select": "label_select",
 }
 
@@ -312,127 +344,6 @@ tagged task this time timeunit tri type typedef union unique unsigned use var ve
 void wait wand weak while wildcard wire with within wor xnor xor aclk aresetn s_axis m_axis top
 """
 _RESERVED = frozenset(_WORDS.split())
-
-
-# --- text ---------------------------------------------------------------------------------------
-
-
-def top_text(graph: Graph, design: Design) -> str:
-    """The text of top.sv."""
-    first, last = design.taps[0], design.taps[-1]
-    lines = [
-        *_header(graph, design),
-        f"module {design.top} (",
-        "  input  logic aclk,",
-        "  input  logic aresetn,",
-        f"  // {design.in_beats} beats an image, {first.parallel} x {first.bits} bit each",
-        f"  input  logic [{design.in_bits - 1}:0] s_axis_tdata,",
-        "  input  logic s_axis_tvalid,",
-        "  output logic s_axis_tready,",
-        f"  // {design.out_beats} beats an image, {last.parallel} x {last.bits} bit each",
-        f"  output logic [{design.out_bits - 1}:0] m_axis_tdata,",
-        "  output logic m_axis_tvalid,",
-        "  input  logic m_axis_tready",
-        ");",
-        "",
-        "  // Streams, in the order of the data.",
-    ]
-    for tap in design.taps:
-        lines.append(f"  logic [{tap.width - 1}:0] {tap.net}_tdata;")
-        lines.append(f"  logic {tap.net}_tvalid, {tap.net}_tready;")
-    lines += ["", f"  assign {first.net}_tdata = s_axis_tdata[{first.width - 1}:0];"]
-    lines += [
-        f"  assign {first.net}_tvalid = s_axis_tvalid;",
-        f"  assign s_axis_tready = {first.net}_tready;",
-    ]
-    if padding := design.in_bits - first.width:
-        lines += [
-            f"  logic unused_padding;  // the upper {padding} bits fill a beat up to whole bytes",
-            f"  assign unused_padding = &s_axis_tdata[{design.in_bits - 1}:{first.width}];",
-        ]
-    for unit in design.units:
-        lines += ["", *_instance(graph, design, unit)]
-    data = f"{last.net}_tdata"
-    if padding := design.out_bits - last.width:
-        data = f"{{{padding}'d0, {data}}}"
-    lines += [
-        "",
-        f"  assign m_axis_tdata = {data};",
-        f"  assign m_axis_tvalid = {last.net}_tvalid;",
-        f"  assign {last.net}_tready = m_axis_tready;",
-        "",
-        "endmodule",
-    ]
-    return "\n".join(lines) + "\n"
-
-
-def _header(graph: Graph, design: Design) -> list[str]:
-    source, target = graph.streams[graph.input], graph.streams[graph.output]
-    names = max(len(layer.name) for layer in graph)
-    rows = []
-    for layer in graph:
-        fold = " ".join(f"{k}={v}" for k, v in _fold(layer).items())
-        rows.append(
-            f"//   {layer.name:{names}}  {_describe(graph, layer):34} {fold:16}"
-            f" {layer.cycles(graph):6} cycles"
-        )
-    return [
-        f"// {graph.name}: {_shape(source)} -> {_shape(target)}.",
-        "//",
-        "// Generated by flow/rtl/codegen.py; a change belongs there or in the graph.",
-        "//",
-        "// Layers, with the cycles an image occupies each:",
-        *rows,
-        "//",
-        "// AXI-Stream in and out without sideband signals; aresetn is synchronous. The element of",
-        "// the lowest number is in the least significant bits of a beat; upper bits left over are",
-        "// ignored on input and 0 on output. Memory files are read from the tool's folder.",
-    ]
-
-
-def _instance(graph: Graph, design: Design, unit: Unit) -> list[str]:
-    source, target = design.tap(unit.source), design.tap(unit.target)
-    if unit.module == "axis_width":
-        note = f"  // {source.parallel} -> {target.parallel} elements a beat for {unit.layer}"
-    elif unit.module == "axis_fifo":
-        note = f"  // one vector in advance for {unit.layer}"
-    else:
-        layer = graph.layer(unit.layer)
-        note = f"  // {_describe(graph, layer)}, {layer.cycles(graph)} cycles an image"
-    parameters = [
-        f'    .{key}("{value}")' if isinstance(value, str) else f"    .{key}({value})"
-        for key, value in unit.parameters.items()
-    ]
-    ports = [
-        "    .aclk(aclk),",
-        "    .aresetn(aresetn),",
-        f"    .s_axis_tdata({source.net}_tdata),",
-        f"    .s_axis_tvalid({source.net}_tvalid),",
-        f"    .s_axis_tready({source.net}_tready),",
-        f"    .m_axis_tdata({target.net}_tdata),",
-        f"    .m_axis_tvalid({target.net}_tvalid),",
-        f"    .m_axis_tready({target.net}_tready)",
-    ]
-    head = [note, f"  {unit.module} #("]
-    return [*head, ",\n".join(parameters), f"  ) {unit.name} (", *ports, "  );"]
-
-
-def _describe(graph: Graph, layer: Layer) -> str:
-    if isinstance(layer, MatrixVector):
-        where = "block RAM" if uses_block_ram(layer) else "LUTs"
-        return f"{layer.MW} x {layer.MH} weights in {where}"
-    if isinstance(layer, Threshold):
-        same = "the same" if is_uniform(layer) else "own"
-        return f"{layer.channels} channels, {same} {layer.levels} level(s)"
-    return f"label of {graph.streams[layer.source].size} scores"
-
-
-def _fold(layer: Layer) -> dict[str, Any]:
-    return {key: getattr(layer, key) for key in ("PE", "SIMD") if hasattr(layer, key)}
-
-
-def _shape(stream: Stream) -> str:
-    return f"{stream.name} {' x '.join(map(str, stream.shape))} {stream.dtype}"
 
 
 # --- files --------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from flow.graph import Graph, Layer, MatrixVector
+from flow.graph import Graph, Layer, MatrixVector, SlidingWindow
 
 
 @dataclass(frozen=True)
@@ -27,13 +27,14 @@ class Fifo:
     depth: int
 
 
-def glue(parallel: int, layer: Layer) -> list[Width | Fifo]:
-    """What a stream of `parallel` elements a beat passes on its way into a layer.
+def glue(parallel: int, layer: Layer, before: Layer | None = None) -> list[Width | Fifo]:
+    """What a stream of `parallel` elements a beat passes from layer `before` into a layer.
 
     Where no integer ratio joins the two widths, a converter goes up to their least common
     multiple (which divides the channels, as both widths do) and another down again. A layer that
     reads a vector in several beats and then works on it for longer than it reads gets a FIFO for
-    one vector, so that the layer before it does not stand still meanwhile.
+    one vector, so that the layer before it does not stand still meanwhile. A sliding window that
+    writes a vector as fast as it is read may, since it goes on filling its lines.
     """
     found: list[Width | Fifo] = []
     wanted = layer.in_parallel
@@ -42,14 +43,40 @@ def glue(parallel: int, layer: Layer) -> list[Width | Fifo]:
         found.append(Width(parallel, common))
     if common != wanted:
         found.append(Width(common, wanted))
-    if isinstance(layer, MatrixVector) and layer.MW > layer.SIMD and layer.MH > layer.PE:
+    folded = isinstance(layer, MatrixVector) and layer.MW > layer.SIMD and layer.MH > layer.PE
+    if folded and not (isinstance(before, SlidingWindow) and parallel >= wanted):
+        assert isinstance(layer, MatrixVector)
         found.append(Fifo(wanted, layer.MW // layer.SIMD))
     return found
 
 
+def joint_cycles(graph: Graph, layer: Layer, before: Layer | None) -> int:
+    """Cycles an image occupies a layer together with the sliding window that feeds it.
+
+    A parallel window keeps one window ready while the layer works on another. In a row each takes
+    the longer of the two, but the first is read in whole, which may be longer than the layer works.
+    A layer with a ring has a third window between the two once the ring is full.
+    """
+    cycles = layer.cycles(graph)
+    if not (isinstance(before, SlidingWindow) and before.parallel_window):
+        return cycles
+    _, _, channels = graph.streams[before.source].shape
+    rows, across, _ = graph.streams[before.target].shape
+    work = cycles // (rows * across)
+    column = before.kernel * channels // before.SIMD
+    first, next_one = before.kernel * column, before.stride * column
+    if isinstance(layer, MatrixVector) and layer.SIMD < layer.MW and layer.PE < layer.MH:
+        first -= work - layer.MW // layer.SIMD
+    return rows * (max(work, first) + (across - 1) * max(work, next_one))
+
+
+def producer(graph: Graph, layer: Layer) -> Layer | None:
+    """The layer that writes what a layer reads; None for the graph's input."""
+    return next((other for other in graph if other.target == layer.source), None)
+
+
 def source_parallel(graph: Graph, layer: Layer) -> int:
     """Elements a beat on the stream that a layer reads, as its producer writes it."""
-    for other in graph:
-        if other.target == layer.source:
-            return other.out_parallel
-    return layer.in_parallel  # the graph's input comes as its first layer wants it
+    before = producer(graph, layer)
+    # The graph's input comes as its first layer wants it.
+    return before.out_parallel if before else layer.in_parallel

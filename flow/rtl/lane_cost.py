@@ -28,7 +28,7 @@ from flow.rtl import packing
 SIZES = (64, 128, 576, 784)
 ROWS = 64
 RTL = ROOT / "hw" / "rtl"
-SOURCES = ("compress", "lut6", "mvu_bin", "popcount", "rom")
+SOURCES = ("axis_fifo", "axis_reg", "compress", "lut6", "mvu_bin", "popcount", "rom")
 
 # LUTs of a layer in FINN's HLS cost model, of a dot-product unit of BISMO (Umuroglu et al. 2019).
 MODELS = {

@@ -14,7 +14,8 @@ What the cycles mean:
   its last output beat leaves, both included;
 - interval: mean cycles between the outputs of successive images in the middle half of the run;
 - cycles of a layer: the same interval without the cycles in which the layer waited for input or
-  for its output to be taken, so what it needs for an image by itself.
+  for its output to be taken, so what it needs for an image by itself. A sliding window has none:
+  it reads on while its output waits.
 """
 
 from __future__ import annotations
@@ -31,13 +32,16 @@ import numpy as np
 
 from flow import reference, tools
 from flow.errors import MismatchError, UserError
-from flow.graph import Graph, MatrixVector
+from flow.graph import Graph, MatrixVector, SlidingWindow
 from flow.rtl import packing
 from flow.rtl.codegen import GLUE, Design, Memory, Unit, memory_words
 from flow.rtl.verilate import compile_simulator, tensors
 
 CHECKED_ELEMENTS = 1 << 25  # of all streams together, kept in memory for the comparison
-CHUNK = 500  # images the reference computes at once
+CHUNK = 500  # images the reference computes at once, at most
+CHUNK_ELEMENTS = 1 << 24  # of all streams of them
+LONG_RUN = 10_000_000  # cycles, a few minutes
+LEAST_IMAGES = 100
 
 Execute = Callable[[Graph, np.ndarray], dict[str, np.ndarray]]
 
@@ -100,6 +104,11 @@ def simulate(
     return run.result(images, time.monotonic() - start)
 
 
+def affordable(graph: Graph) -> int:
+    """How many images a run of a few minutes can have."""
+    return max(LEAST_IMAGES, LONG_RUN // max(layer.cycles(graph) for layer in graph))
+
+
 def memory_differences(design: Design, graph: Graph) -> list[tuple[str, str]]:
     """(layer, what) for every memory file that does not hold the graph's weights or thresholds."""
     found = []
@@ -147,6 +156,7 @@ class _Run:
         self.tensors = tensors(design)
         size = sum(graph.streams[t].size for t in self.tensors)
         self.most_checked = max(1, CHECKED_ELEMENTS // size)
+        self.chunk = max(1, min(CHUNK, CHUNK_ELEMENTS // size))
         self.found: dict[str, Any] = {}
         self.outputs = np.empty((0, *graph.streams[graph.output].shape), dtype=np.int32)
 
@@ -182,8 +192,8 @@ class _Run:
         """Write what the program compares with; return the expected output of every image."""
         outputs = []
         with path.open("wb") as file:
-            for start in range(0, len(images), CHUNK):
-                values = self.execute(self.graph, images[start : start + CHUNK])
+            for start in range(0, len(images), self.chunk):
+                values = self.execute(self.graph, images[start : start + self.chunk])
                 outputs.append(values[self.graph.output])
                 rows = [values[t].reshape(len(outputs[-1]), -1) for t in self.tensors]
                 kept = np.concatenate(rows, axis=1)[: max(0, self.checked - start)]
@@ -283,6 +293,8 @@ class _Run:
         layers = []
         for layer in self.graph:
             busy = an_image(window - idle[self.design.layer_unit(layer.name).name])
+            if isinstance(layer, SlidingWindow):
+                busy = None
             expected = layer.cycles(self.graph)
             layers.append({"name": layer.name, "cycles": busy, "expected": expected})
         return SimResult(

@@ -75,10 +75,12 @@ module compress #(
     for (int unsigned i = 0; i < COLS; i++) next_heights[12*i+:12] = 12'(next_height(i));
   endfunction
 
+`ifndef VERILATOR
   // Bits 0, 1 and 2 of the number of ones among six bits, as truth tables.
   localparam logic [63:0] ONES = 64'h6996_9669_9669_6996;
   localparam logic [63:0] TWOS = 64'h8117_177E_177E_7EE8;
   localparam logic [63:0] FOURS = 64'hFEE8_E880_E880_8000;
+`endif
 
   if (BITS != offset(COLS)) begin : gen_bad
     $error("compress: BITS is not the sum of HEIGHTS");
@@ -142,35 +144,63 @@ module compress #(
       localparam int unsigned TO0 = next_offset(c);
       localparam int unsigned TO1 = next_offset(c + 1) + sixes(c + 1) + threes(c + 1) + passed(c + 1);
       localparam int unsigned TO2 = next_offset(c + 2) + next_height(c + 2) - SIXES;
-      for (genvar i = 0; i < SIXES; i++) begin : gen_six
-        logic [5:0] x;
-        if (6 * i + 6 <= H) begin : gen_full
-          assign x = bits[FROM+6*i+:6];
-        end else begin : gen_five
-          assign x = {1'b0, bits[FROM+6*i+:5]};
-        end
-        lut6 #(
-          .TABLE(ONES)
-        ) u_lut6 (
-          .x,
-          .y(next[TO0+i])
-        );
+      // Compressor i takes bits i, i + SIXES .. i + 5*SIXES of the column; the last may lack its sixth.
+      if (SIXES > 0) begin : gen_sixes
+        localparam int unsigned TAKEN = 6 * SIXES <= H ? 6 * SIXES : H;
+        logic [6*SIXES-1:0] column;
+        assign column = (6 * SIXES)'(bits[FROM+:TAKEN]);
+        logic [SIXES-1:0] ones, twos, fours;
+        assign next[TO0+:SIXES] = ones;
         if (c + 1 < COLS) begin : gen_two
-          lut6 #(
-            .TABLE(TWOS)
-          ) u_lut6 (
-            .x,
-            .y(next[TO1+i])
-          );
+          assign next[TO1+:SIXES] = twos;
         end
         if (c + 2 < COLS) begin : gen_four
-          lut6 #(
-            .TABLE(FOURS)
-          ) u_lut6 (
-            .x,
-            .y(next[TO2+i])
-          );
+          assign next[TO2+:SIXES] = fours;
         end
+`ifdef VERILATOR
+        // The same as the LUTs below, for all compressors at once: simulated many times faster.
+        logic [SIXES-1:0] x0, x1, x2, x3, x4, x5, sum0, sum1, carry0, carry1, carry2;
+        assign {x5, x4, x3, x2, x1, x0} = column;
+        assign sum0 = x0 ^ x1 ^ x2;
+        assign sum1 = x3 ^ x4 ^ x5;
+        assign carry0 = (x0 & x1) | (x2 & (x0 | x1));
+        assign carry1 = (x3 & x4) | (x5 & (x3 | x4));
+        assign carry2 = sum0 & sum1;
+        assign ones = sum0 ^ sum1;
+        assign twos = carry0 ^ carry1 ^ carry2;
+        assign fours = (carry0 & carry1) | (carry2 & (carry0 | carry1));
+        logic unused;
+        assign unused = &{1'b0, twos, fours};
+`else
+        for (genvar i = 0; i < SIXES; i++) begin : gen_six
+          logic [5:0] x;
+          for (genvar k = 0; k < 6; k++) begin : gen_input
+            assign x[k] = column[k*SIXES+i];
+          end
+          lut6 #(
+            .TABLE(ONES)
+          ) u_one (
+            .x,
+            .y(ones[i])
+          );
+          if (c + 1 < COLS) begin : gen_two
+            lut6 #(
+              .TABLE(TWOS)
+            ) u_two (
+              .x,
+              .y(twos[i])
+            );
+          end
+          if (c + 2 < COLS) begin : gen_four
+            lut6 #(
+              .TABLE(FOURS)
+            ) u_four (
+              .x,
+              .y(fours[i])
+            );
+          end
+        end
+`endif
       end
       if (THREES == 1) begin : gen_three
         logic [2:0] x;

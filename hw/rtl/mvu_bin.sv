@@ -7,13 +7,17 @@
 // pe*SIMD + simd the weight [nf*PE + pe][sf*SIMD + simd].
 //
 // The input is read once, in the steps of nf = 0, and kept for the other rows in a ring of SF
-// registers: flip-flop to flip-flop, only the entry has a multiplexer (none where SF or NF is 1).
-// Everything behind the entry moves or stalls together; it stalls only while an output waits.
+// registers: flip-flop to flip-flop, only the entry has a multiplexer (none where SF or NF is 1). With
+// REPLAY = 1 it comes NF times, and nothing is kept.
+// Nothing behind the entry ever stalls, so that no enable has to reach it: a step that closes its rows
+// waits at the entry until there is a place for them at the end, of PLACES. One place, a register, is
+// enough where a row takes as many steps as the pipeline is long. Where the places would cost too much
+// (short rows, few columns a step) the pipeline has an enable instead, and stalls while an output waits.
 //
 // Rate: a step a cycle, a vector every NF*SF cycles without a gap between vectors.
 // Latency: from the beat that completes a row to its output, one cycle for the entry, the latency
-// of `popcount`, and one for the accumulator where SF > 1.
-// Legal: PE divides MH, SIMD divides MW, 2**ACC_BITS > MW, BLOCK 0 or 1.
+// of `popcount`, one for the accumulator where SF > 1, one for the places, two for block RAM.
+// Legal: PE divides MH, SIMD divides MW, 2**ACC_BITS > MW, BLOCK and REPLAY 0 or 1.
 
 module mvu_bin #(
   parameter int unsigned MW = 64,  // columns
@@ -22,6 +26,7 @@ module mvu_bin #(
   parameter int unsigned SIMD = 64,  // columns at once
   parameter int unsigned ACC_BITS = 7,  // bits of an output element
   parameter int unsigned BLOCK = 0,  // weights in 0: LUTs, 1: block RAM
+  parameter int unsigned REPLAY = 0,  // 1: each vector comes NF times
   parameter WEIGHTS = "weights.mem"
 ) (
   input logic aclk,
@@ -39,6 +44,17 @@ module mvu_bin #(
   localparam int unsigned STEP_BITS = STEPS > 1 ? $clog2(STEPS) : 1;
   localparam int unsigned COUNT_BITS = $clog2(SIMD + 1);
 
+  // Block RAM is slow and far away: it gets a register in front of its address, one behind its word.
+  localparam int unsigned LATE = BLOCK == 1 && STEPS > 1 ? 2 : 0;
+  // From a step that closes its rows to the first one that may reuse their place; the latency of
+  // `popcount` as it is at most.
+  localparam int unsigned TREE = SIMD <= 6 ? 1 : SIMD <= 37 ? 2 : SIMD <= 307 ? 3 : SIMD <= 3360 ? 4 : 5;
+  localparam int unsigned ROUND = TREE + LATE + (SF > 1 ? 4 : 3);
+  localparam int unsigned PLACES = (ROUND + SF - 1) / SF;
+  // LUTs a row that the multiplexers of the places take, against those of its lanes.
+  localparam int unsigned PLACE_LUTS = PLACES == 1 ? 0 : ACC_BITS * ((PLACES + 3) / 4);
+  localparam bit FREE = 16 * PLACE_LUTS <= SIMD;
+
   if (MH % PE != 0) begin : gen_bad_pe
     $error("mvu_bin: PE must divide MH");
   end
@@ -48,20 +64,38 @@ module mvu_bin #(
   if (2 ** ACC_BITS <= MW) begin : gen_bad_bits
     $error("mvu_bin: ACC_BITS cannot hold a count of MW");
   end
+  if (REPLAY > 1) begin : gen_bad_replay
+    $error("mvu_bin: REPLAY is 0 or 1");
+  end
 
-  logic advance;  // the pipeline moves
-  logic step;  // and takes up one more step
+  logic move;  // the pipeline moves
+  logic room;  // rows may be closed
+  logic step;  // one more step is taken up
   logic reading;  // this step's columns come from the input, not from the ring
   logic row_first, row_last;  // this step opens, closes its rows
-  assign advance = !m_axis_tvalid || m_axis_tready;
-  assign step = advance && (s_axis_tvalid || !reading);
-  assign s_axis_tready = advance && reading;
+  logic go;
+  assign go = move && (room || !row_last);
+  assign step = go && (s_axis_tvalid || !reading);
+  assign s_axis_tready = go && reading;
 
   // Which step comes next.
   logic [STEP_BITS-1:0] step_q;
-  always_ff @(posedge aclk) begin
-    if (!aresetn) step_q <= '0;
-    else if (step) step_q <= step_q == STEP_BITS'(STEPS - 1) ? '0 : step_q + 1'b1;
+  logic final_step;
+  if (STEPS == 1) begin : gen_one_step
+    assign step_q = '0;
+    assign final_step = 1'b1;
+  end else begin : gen_steps
+    logic final_q;
+    assign final_step = final_q;
+    always_ff @(posedge aclk) begin
+      if (!aresetn) begin
+        step_q <= '0;
+        final_q <= 1'b0;
+      end else if (step) begin
+        step_q <= final_q ? '0 : step_q + 1'b1;
+        final_q <= step_q == STEP_BITS'(STEPS - 2);
+      end
+    end
   end
 
   if (SF == 1) begin : gen_row_is_step
@@ -70,29 +104,43 @@ module mvu_bin #(
   end else begin : gen_row
     localparam int unsigned SF_BITS = $clog2(SF);
     logic [SF_BITS-1:0] sf_q;
-    assign row_first = sf_q == '0;
-    assign row_last = sf_q == SF_BITS'(SF - 1);
+    logic first_q, last_q;
+    assign row_first = first_q;
+    assign row_last = last_q;
     always_ff @(posedge aclk) begin
-      if (!aresetn) sf_q <= '0;
-      else if (step) sf_q <= row_last ? '0 : sf_q + 1'b1;
+      if (!aresetn) begin
+        sf_q <= '0;
+        first_q <= 1'b1;
+        last_q <= 1'b0;
+      end else if (step) begin
+        sf_q <= last_q ? '0 : sf_q + 1'b1;
+        first_q <= last_q;
+        last_q <= sf_q == SF_BITS'(SF - 2);
+      end
     end
   end
 
-  if (NF == 1) begin : gen_always_reading
+  if (NF == 1 || REPLAY == 1) begin : gen_always_reading
     assign reading = 1'b1;
+    logic unused;
+    assign unused = final_step;
   end else begin : gen_reading
     logic reading_q;
     assign reading = reading_q;
     always_ff @(posedge aclk) begin
       if (!aresetn) reading_q <= 1'b1;
-      else if (step && step_q == STEP_BITS'(STEPS - 1)) reading_q <= 1'b1;
+      else if (step && final_step) reading_q <= 1'b1;
       else if (step && row_last) reading_q <= 1'b0;
     end
   end
 
   // The columns of the step, with the ring behind them.
   logic [SIMD-1:0] columns_q;
-  if (NF > 1 && SF > 1) begin : gen_ring
+  if (NF == 1 || REPLAY == 1) begin : gen_pass
+    always_ff @(posedge aclk) if (move) columns_q <= s_axis_tdata;
+  end else if (SF == 1) begin : gen_hold
+    always_ff @(posedge aclk) if (step && reading) columns_q <= s_axis_tdata;
+  end else begin : gen_ring
     logic [SF*SIMD-1:0] ring_q;
     always_ff @(posedge aclk) begin
       if (step) begin
@@ -102,13 +150,10 @@ module mvu_bin #(
       end
     end
     assign columns_q = ring_q[SIMD-1:0];
-  end else begin : gen_hold
-    always_ff @(posedge aclk) begin
-      if (step && reading) columns_q <= s_axis_tdata;
-    end
   end
 
-  logic [PE*SIMD-1:0] weights;
+  logic [STEP_BITS-1:0] address;
+  logic [PE*SIMD-1:0] word, weights;
   rom #(
     .WIDTH(PE * SIMD),
     .DEPTH(STEPS),
@@ -116,19 +161,47 @@ module mvu_bin #(
     .INIT_FILE(WEIGHTS)
   ) u_weights (
     .aclk,
-    .enable(step),
-    .addr(step_q),
-    .data(weights)
+    .enable(move),
+    .addr(address),
+    .data(word)
   );
 
   logic valid_q, first_q, last_q;
   always_ff @(posedge aclk) begin
     if (!aresetn) valid_q <= 1'b0;
-    else if (advance) valid_q <= step;
-    if (advance) begin
+    else if (move) valid_q <= step;
+    if (move) begin
       first_q <= row_first;
       last_q <= row_last;
     end
+  end
+
+  // Columns and flags wait for weights that come late.
+  logic [SIMD-1:0] columns;
+  logic [2:0] flags;
+  if (LATE == 0) begin : gen_at_once
+    assign address = step_q;
+    assign weights = word;
+    assign columns = columns_q;
+    assign flags = {valid_q, first_q, last_q};
+  end else begin : gen_late
+    logic [STEP_BITS-1:0] address_q;
+    logic [PE*SIMD-1:0] weights_q;
+    logic [LATE*SIMD-1:0] columns_late_q;
+    logic [LATE*3-1:0] flags_late_q;
+    assign address = address_q;
+    assign weights = weights_q;
+    always_ff @(posedge aclk) begin
+      if (move) begin
+        address_q <= step_q;
+        weights_q <= word;
+        columns_late_q <= {columns_late_q[(LATE-1)*SIMD-1:0], columns_q};
+      end
+      if (!aresetn) flags_late_q <= '0;
+      else if (move) flags_late_q <= {flags_late_q[(LATE-1)*3-1:0], valid_q, first_q, last_q};
+    end
+    assign columns = columns_late_q[LATE*SIMD-1:(LATE-1)*SIMD];
+    assign flags = flags_late_q[LATE*3-1:(LATE-1)*3];
   end
 
   // One popcount a row; the first one's tag tells when all are ready.
@@ -140,43 +213,114 @@ module mvu_bin #(
     popcount #(
       .N(SIMD),
       .OUT_BITS(COUNT_BITS),
-      .TAG_BITS(3)
+      .TAG_BITS(3),
+      .CONSTANT(STEPS == 1 ? 1 : 0)
     ) u_popcount (
       .aclk,
       .aresetn,
-      .enable(advance),
-      .a(columns_q),
+      .enable(move),
+      .a(columns),
       .w(weights[p*SIMD+:SIMD]),
-      .s_tag({valid_q, first_q, last_q}),
+      .s_tag(flags),
       .m_count(counts[p*COUNT_BITS+:COUNT_BITS]),
       .m_tag(tags[3*p+:3])
     );
   end
 
-  if (SF == 1) begin : gen_out
-    assign m_axis_tvalid = count_valid;
+  // The sums of finished rows.
+  logic done;
+  logic [PE*ACC_BITS-1:0] sums;
+  if (SF == 1) begin : gen_sum_is_count
+    assign done = count_valid;
     for (genvar p = 0; p < PE; p++) begin : gen_element
-      assign m_axis_tdata[p*ACC_BITS+:ACC_BITS] = ACC_BITS'(counts[p*COUNT_BITS+:COUNT_BITS]);
+      assign sums[p*ACC_BITS+:ACC_BITS] = ACC_BITS'(counts[p*COUNT_BITS+:COUNT_BITS]);
     end
     logic unused;
     assign unused = &{1'b0, count_first, count_last, tags};
   end else begin : gen_accumulate
-    logic out_valid_q;
+    logic done_q;
+    assign done = done_q;
     always_ff @(posedge aclk) begin
-      if (!aresetn) out_valid_q <= 1'b0;
-      else if (advance) out_valid_q <= count_valid && count_last;
+      if (!aresetn) done_q <= 1'b0;
+      else if (move) done_q <= count_valid && count_last;
     end
-    assign m_axis_tvalid = out_valid_q;
     for (genvar p = 0; p < PE; p++) begin : gen_element
       logic [ACC_BITS-1:0] sum_q;
       always_ff @(posedge aclk) begin
-        if (advance && count_valid) begin
+        if (move && count_valid) begin
           sum_q <= ACC_BITS'(counts[p*COUNT_BITS+:COUNT_BITS]) + (count_first ? '0 : sum_q);
         end
       end
-      assign m_axis_tdata[p*ACC_BITS+:ACC_BITS] = sum_q;
+      assign sums[p*ACC_BITS+:ACC_BITS] = sum_q;
     end
     logic unused;
     assign unused = &{1'b0, tags};
+  end
+
+  if (!FREE) begin : gen_stalling
+    assign move = !m_axis_tvalid || m_axis_tready;
+    assign room = 1'b1;
+    assign m_axis_tvalid = done;
+    assign m_axis_tdata = sums;
+  end else begin : gen_places
+    localparam int unsigned TAKEN_BITS = $clog2(PLACES + 1);
+    logic [TAKEN_BITS-1:0] taken_q;  // places kept for rows, from their last step on
+    logic room_q;
+    logic take, give;
+    assign move = 1'b1;
+    assign room = room_q;
+    assign take = step && row_last;
+    assign give = m_axis_tvalid && m_axis_tready;
+    always_ff @(posedge aclk) begin
+      if (!aresetn) begin
+        taken_q <= '0;
+        room_q <= 1'b1;
+      end else if (take && !give) begin
+        taken_q <= taken_q + 1'b1;
+        room_q <= taken_q != TAKEN_BITS'(PLACES - 1);
+      end else if (give && !take) begin
+        taken_q <= taken_q - 1'b1;
+        room_q <= 1'b1;
+      end
+    end
+    if (PLACES == 1) begin : gen_register
+      always_ff @(posedge aclk) begin
+        if (!aresetn) m_axis_tvalid <= 1'b0;
+        else if (done) m_axis_tvalid <= 1'b1;
+        else if (m_axis_tready) m_axis_tvalid <= 1'b0;
+        if (done) m_axis_tdata <= sums;
+      end
+`ifdef FORMAL
+      // What the registers say of each other, and when rows arrive (TREE is exact for few lanes);
+      // the stream rules follow by induction.
+      logic [3:0] age_q;  // cycles since the last step of the rows on their way
+      always_ff @(posedge aclk) begin
+        if (take) age_q <= 4'd1;
+        else if (age_q != '1) age_q <= age_q + 1'b1;
+      end
+      always_comb begin
+        if (aresetn) begin
+          assert (room_q == (taken_q == '0));
+          assert (!m_axis_tvalid || !room_q);
+          assert (!done || (!room_q && !m_axis_tvalid && age_q == 4'(ROUND - 2)));
+        end
+      end
+`endif
+    end else begin : gen_fifo
+      logic unused;
+      axis_fifo #(
+        .WIDTH(PE * ACC_BITS),
+        .DEPTH(PLACES)
+      ) u_places (
+        .aclk,
+        .aresetn,
+        .s_axis_tdata(sums),
+        .s_axis_tvalid(done),
+        .s_axis_tready(unused),
+        .m_axis_tdata,
+        .m_axis_tvalid,
+        .m_axis_tready
+      );
+    end
   end
 endmodule

@@ -4,8 +4,9 @@
 //
 // Latency: one cycle; a single word is a constant. BLOCK = 0: words in LUTs, output in flip-flops.
 // BLOCK = 1: block RAM, whose read latch is the output; its optional output register stays unused,
-// since the open tools never configure that register's clock. With WIDTH >= 10 and DEPTH <= 1024 Yosys
-// takes blocks 18, 36 or 72 bits wide; deeper or narrower it may take one of 9 bits or fewer, which
+// since the open tools never configure that register's clock. With WIDTH >= 10 Yosys takes blocks of
+// 512 x 72, 1024 x 36 or 2048 x 18 bits, or halves of the first two; narrower, with more than 2048 words,
+// or with more than 1024 where an odd number of blocks of 9 bits is enough, it takes such ones, which
 // flow/implement/netlist_check.py refuses.
 // File: $readmemh, one word a line; see hw/README.md.
 // Legal: WIDTH >= 1, DEPTH >= 1, BLOCK 0 or 1.

@@ -7,8 +7,9 @@ from graphs import mlp
 
 from flow.graph import Graph
 from flow.implement.synthesis import synthesise
+from flow.rtl.area import Area, fifo_uses_block_ram, fits_block_ram, uses_block_ram
 from flow.rtl.codegen import generate
-from flow.rtl.estimate import Area, estimate, fifo_uses_block_ram, uses_block_ram
+from flow.rtl.estimate import estimate
 from flow.rtl.folding import fold
 from flow.rtl.glue import Fifo
 
@@ -54,6 +55,22 @@ def test_weights_go_where_they_are_cheaper():
     assert not style(1, SIMD=64, PE=1)  # a single word is a constant
     assert fifo_uses_block_ram(Fifo(16, 64), 1)
     assert not fifo_uses_block_ram(Fifo(8, 4), 1)
+
+
+@pytest.mark.parametrize(
+    ("width", "depth", "fits"),
+    [
+        (9, 64, False),
+        (10, 1024, True),
+        (64, 2048, True),  # 3 x 18 + 10
+        (128, 2048, False),  # 15 blocks of 9 bits cost less than 8 of 18
+        (9, 1025, False),
+        (18, 2048, True),
+        (18, 2049, False),
+    ],
+)
+def test_memories_fit_blocks_of_proven_widths(width, depth, fits):
+    assert fits_block_ram(width, depth) == fits
 
 
 def slowest(graph: Graph) -> int:

@@ -1,10 +1,12 @@
 """Folding: what is asked for is met, at a price no exhaustive search beats, and refused clearly."""
 
 import itertools
+from dataclasses import replace
 from math import inf
 
 import numpy as np
 import pytest
+from convolutions import conv_graph
 from graphs import mlp
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -12,7 +14,16 @@ from hypothesis import strategies as st
 from flow.errors import UserError
 from flow.graph import Graph, MatrixVector, divisors
 from flow.rtl.estimate import estimate
-from flow.rtl.folding import LUTS_A_TARGET, fold, sweep, sweep_table
+from flow.rtl.folding import (
+    LUTS_A_TARGET,
+    cycles_in,
+    cycles_of,
+    fold,
+    refuse_overflow,
+    sweep,
+    sweep_table,
+)
+from flow.rtl.search import front
 
 
 def tfc() -> Graph:
@@ -62,6 +73,105 @@ def test_no_other_folding_is_cheaper():
             best = min(best, price(other, 12))
     # The last cycle is rounded up in an estimate, not on the way to it.
     assert price(folded, 12) <= best + LUTS_A_TARGET / 12
+
+
+def every_folding(graph: Graph) -> list[list]:
+    """All legal foldings of each layer, with weights in LUTs or block RAM."""
+    found = []
+    for layer in graph:
+        options = [{}]
+        if isinstance(layer, MatrixVector):
+            options = [
+                {"PE": pe, "SIMD": s, "ram_style": style}
+                for pe in divisors(layer.MH)
+                for s in divisors(layer.MW)[:3]
+                for style in ("lut", "block")
+            ]
+        elif hasattr(layer, "PE"):
+            options = [{"PE": pe} for pe in divisors(graph.streams[layer.source].channels)]
+        found.append([replace(layer, **o) for o in options])
+    return found
+
+
+@pytest.mark.parametrize("price", [0.0, 3.0])
+def test_the_front_is_that_of_all_foldings(price):
+    graph = mlp(2, sizes=(6, 6), in_dtype="BINARY")
+    choices, interval = every_folding(graph), 18
+    choices = [[c for c in x if c.cycles(graph) <= interval] for x in choices]
+    points = front(graph, choices, interval, price)
+    best: dict[float, float] = {}
+    for layers in itertools.product(*choices):
+        found = estimate(replace(graph, layers=layers))
+        if found.interval <= interval:
+            cost = found.area.lut + price * found.latency
+            best[found.area.bram36] = min(best.get(found.area.bram36, inf), cost)
+    assert [p.bram36 for p in points] == sorted((p.bram36 for p in points), reverse=True)
+    for point in points:
+        cost = point.lut + price * point.latency
+        assert cost <= min(c for b, c in best.items() if b <= point.bram36) + price
+        exact = estimate(replace(graph, layers=point.layers))
+        assert point.lut == pytest.approx(exact.area.lut)
+        assert point.bram36 == exact.area.bram36
+        assert exact.latency - 1 <= point.latency <= exact.latency
+    assert {p.bram36 for p in points} >= {min(best)}
+    assert all(p.bram36 <= 0.5 for p in front(graph, choices, interval, price, max_bram36=0.5))
+
+
+def test_a_convolution_is_folded_with_its_window():
+    graph = conv_graph(1, (9, 8, 3))
+    slow, fast = fold(graph, 2000), fold(graph, 200)
+    assert estimate(fast).interval <= 200 < estimate(slow).interval <= 2000
+    assert estimate(fast).area.lut > estimate(slow).area.lut
+    whole = fold(graph, 200, overrides={"conv0_window": {"parallel_window": 27}})
+    assert whole.layer("conv0_window").out_parallel == 27
+    with pytest.raises(UserError, match=r"conv0_window: needs \d+ cycles an image at its"):
+        fold(graph, 30)
+
+
+def test_bounds_are_kept_and_what_does_not_fit_is_named():
+    graph = mlp(6, sizes=(64, 64, 64, 10))
+    block = {"fc0": {"PE": 2, "SIMD": 32, "ram_style": "block"}}
+    assert estimate(fold(graph, 64, overrides=block, max_bram36=4)).area.bram36 > 0
+    with pytest.raises(UserError, match="stays within 0 block RAMs; the cheapest takes"):
+        fold(graph, 64, overrides=block, max_bram36=0)
+    free = estimate(fold(graph, 64))
+    few = estimate(fold(graph, 64, max_lut=int(free.area.lut) - 1))
+    assert few.area.lut < free.area.lut
+    quick = estimate(fold(graph, 256, latency=150))
+    assert quick.latency <= 150 < estimate(fold(graph, 256)).latency
+    with pytest.raises(UserError) as refused:
+        fold(graph, 16, max_lut=800)
+    for part in ("within 16 cycles", "800 LUTs", "most: fc", "the fastest that fits takes"):
+        assert part in str(refused.value)
+    nearest = int(str(refused.value).split("that fits takes ")[1].split()[0])
+    assert estimate(fold(graph, nearest, max_lut=800)).area.lut <= 800
+    with pytest.raises(UserError, match="nothing slower fits either"):
+        fold(graph, 64, max_lut=10)
+
+
+def test_without_a_target_the_fastest_within_the_bounds_is_taken():
+    graph = mlp(6, sizes=(64, 64, 64, 10))
+    found = estimate(fold(graph, None, max_lut=2500))
+    assert found.area.lut <= 2500
+    with pytest.raises(UserError, match="no folding within"):
+        fold(graph, found.interval - 1, max_lut=2500)
+
+
+def test_a_design_that_overflows_the_device_is_refused():
+    graph = fold(mlp(6, sizes=(64, 64, 64, 10)), 16)
+    refuse_overflow(graph, {"lut": 53200, "ff": 106400, "bram36": 140, "dsp": 220}, "large")
+    small = {"lut": 1500, "ff": 106400, "bram36": 140, "dsp": 0}
+    with pytest.raises(UserError, match=r"lut are needed, small has 1500 \(most: fc.*that fits"):
+        refuse_overflow(graph, small, "small")
+
+
+def test_wishes_in_other_units():
+    assert cycles_of(6600, 100) == 15151
+    assert cycles_in(0.15, 100) == 15
+    assert cycles_in(None, 100) is None
+    for wrong in (0, -1, 2e8):
+        with pytest.raises(UserError, match="images a second at 100 MHz"):
+            cycles_of(wrong, 100)
 
 
 def test_tfc_meets_its_figures_by_estimate():
