@@ -1,8 +1,10 @@
-"""`make bench`: what a binary lane costs, what other foldings would cost, how fast is training.
+"""`make bench`: lanes, foldings, the shell, training: what they cost and how fast they are.
 
-Writes `lane_cost.json` and `.md` (synthesised), `folding.json` and `.md` (estimated), `report.json`
-and `training.md` (measured, against Brevitas' trainer) into one folder. Lanes and foldings are
-those of a network whose weights are kept in models/zoo.
+Writes `folding.json` and `.md` (estimated), `lane_cost.json` and `.md` (synthesised),
+`estimate_check.json` and `.md` (estimated and synthesised, layer by layer), `shell.json` and `.md`
+(simulated and synthesised, of `FAST`), `report.json` and `training.md` (measured, against Brevitas'
+trainer) into one folder. Lanes and foldings are those of a network whose weights are kept in
+models/zoo.
 """
 
 from __future__ import annotations
@@ -16,13 +18,15 @@ import numpy as np
 from flow.graph import Graph
 from flow.lowering import export, lower
 from flow.pipeline import say, write_atomically
-from flow.rtl import folding, lane_cost
+from flow.rtl import estimate_check, folding, lane_cost
+from flow.shell import bench as shell_bench
 from models import bench as training
 from models import presets, zoo
 from models.data import DATASETS
 
 TARGETS = (16, 32, 64, 128, 256, 512, 1024, 4096, 16384)  # cycles an image
 IMAGES = 16  # on which the lowering is checked
+FAST = "tfc-mnist-fast"  # packed images, folded for throughput; compared with the one it is made of
 
 
 def bench(preset: str, out: Path) -> None:
@@ -48,6 +52,15 @@ def bench(preset: str, out: Path) -> None:
     with tempfile.TemporaryDirectory(prefix="lane-cost-") as folder:
         costs = lane_cost.bench(Path(folder), lane_cost.SIZES)
     _write(out / "lane_cost", costs, lane_cost.table(costs))
+    say("estimates against synthesis, layer by layer; some minutes")
+    with tempfile.TemporaryDirectory(prefix="estimate-check-") as folder:
+        checked = estimate_check.bench(Path(folder))
+    _write(out / "estimate_check", checked, estimate_check.table(checked))
+    say("the shell: a batch in RTL simulation, synthesis; some minutes")
+    with tempfile.TemporaryDirectory(prefix="shell-") as folder:
+        fast, plain = presets.load(FAST).hardware, presets.load(presets.load(FAST).name).hardware
+        figures = shell_bench.bench(kept_graph(FAST), fast, plain, Path(folder))
+    _write(out / "shell", figures, shell_bench.table(figures))
     say("training speed; a few minutes")
     compared = preset if preset in training.NETWORKS else "tfc-mnist"
     training.write(out, training.bench(compared))

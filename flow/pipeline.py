@@ -167,11 +167,11 @@ def _digest(value: Any) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def write_atomically(path: Path, text: str) -> None:
+def write_atomically(path: Path, text: str | bytes) -> None:
     """Write `text` to `path` so that a reader never sees half of it."""
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        part.write_text(text)
+        part.write_bytes(text.encode() if isinstance(text, str) else text)
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)

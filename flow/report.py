@@ -92,7 +92,8 @@ def page(
         drawn["cycles"] = figures.cycles(report["rtl"]["layers"])
     if "area" in report:
         drawn["area"] = figures.area(report["area"], resources)
-        drawn["layer_area"] = figures.layer_area(report["area"]["layers"])
+        if report["area"]["layers"]:
+            drawn["layer_area"] = figures.layer_area(report["area"]["layers"])
     if "timing" in report:
         drawn["timing"] = figures.timing(report["timing"])
     images = [
@@ -145,9 +146,11 @@ def tiles(report: dict[str, Any]) -> list[dict[str, str]]:
     if "area" in report:
         area = report["area"]
         tile(f"LUT, {area['stage']}", f"{area['lut']:,}")
+        if "shell" in area:
+            label = f"LUT of core + shell, {area['stage']}"
+            tile(label, f"{area['core']['lut']:,} + {area['shell']['lut']:,}")
         tile(f"block RAM (36 kbit), {area['stage']}", f"{area['bram36']:g}")
-    if "bitstream" in report:
-        back = report["bitstream"]["readback"]
+    if back := report.get("bitstream", {}).get("readback"):
         wrong = back["missing"] + back["extra"]
         tile(f"wrong of {back['features']:,} features read back from the .bit", str(wrong))
     return found

@@ -4,6 +4,8 @@
              01-zoo
     file:               02-import  03-lower  04-rtl  05-simulate  06-bitstream-<board>  07-prove-...
 
+A board that Vivado or Vitis builds for has flow/vendor/steps.py's stages instead of the last two.
+
 The second folder always holds `model.onnx`, `images.npz` (test images and, where known, labels)
 and `golden.npz` (what the trained network computes for the images on which lowering is checked),
 so that everything after it is one way.
@@ -13,6 +15,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -22,20 +25,23 @@ import numpy as np
 from flow import reference, report, training
 from flow.bits import bram, prove
 from flow.errors import MismatchError, UserError
-from flow.graph import Graph
+from flow.graph import Graph, LabelSelect
 from flow.implement import bitstream, boards
 from flow.lowering import export, foreign, importer, lower
 from flow.lowering.golden import Golden
 from flow.paths import BUILD
-from flow.pipeline import Pipeline, Stage, say
+from flow.pipeline import Pipeline, Stage, say, write_atomically
 from flow.rtl import codegen, estimate, folding
 from flow.rtl import simulate as simulation
+from flow.shell import description, hwh, packed, registers
 from flow.training import TRAIN, ZOO
+from flow.vendor import steps
 from models import data, presets, zoo
 from models.presets import Hardware, Preset
 
 LOWERING_IMAGES = 64  # images on which the graph is executed after every pass
 REPLAYED_IMAGES = 20  # pushed through the netlist rebuilt from the bitstream
+SELF_TEST_IMAGES = 16  # go with the bitstream, for the driver
 QONNX_SECONDS = 120.0  # the file is executed on as many test images as this allows
 
 
@@ -79,8 +85,18 @@ class Work:
         with np.load(self.source / "images.npz") as arrays:
             return arrays["images"], arrays.get("labels")
 
+    @property
+    def graph(self) -> Graph:
+        """The whole network, as it was lowered."""
+        return Graph.load(self.root / LOWER.folder)
+
+    @property
+    def threshold(self) -> int | None:
+        """What the driver compares pixels with, where the circuit reads bits."""
+        return packed.split(self.graph)[0] if self.hardware.packed else None
+
     def rtl(self) -> tuple[Graph, codegen.Design]:
-        """The folded graph and the design generated from it."""
+        """The folded graph of the circuit and the design generated from it."""
         folder = self.root / GENERATE.folder
         return Graph.load(folder), codegen.Design.load(folder)
 
@@ -89,7 +105,10 @@ def pipeline(work: Work) -> Pipeline:
     """The stages of a run, in order."""
     first = ZOO if work.entry else TRAIN
     own = (IMPORT,) if work.file else (first, EXPORT)
-    on_board = [replace(s, folder=f"{s.folder}-{work.board.name}") for s in (BITSTREAM, PROVE)]
+    if work.board.toolchain == "open":
+        on_board = [replace(s, folder=f"{s.folder}-{work.board.name}") for s in (BITSTREAM, PROVE)]
+    else:
+        on_board = list(steps.stages(work.board, _describe))
     return Pipeline((*own, LOWER, GENERATE, SIMULATE, *on_board), work, work.root)
 
 
@@ -145,16 +164,23 @@ def _lower(work: Work, folder: Path) -> dict[str, Any]:
     return sections
 
 
-def _generate(work: Work, folder: Path) -> dict[str, Any]:
-    wanted = work.hardware
-    graph = folding.fold(
-        Graph.load(work.root / LOWER.folder),
-        target_cycles=wanted.target_cycles,
+def circuit(graph: Graph, wanted: Hardware) -> Graph:
+    """What of a lowered network becomes a circuit, folded as wanted."""
+    return folding.fold(
+        packed.split(graph)[1] if wanted.packed else graph,
+        _wanted_interval(wanted),
         input_parallel=wanted.input_parallel,
         overrides=wanted.folding,
+        latency=folding.cycles_in(wanted.target_latency, wanted.clock_mhz),
+        max_lut=wanted.max_lut,
+        max_bram36=wanted.max_bram36,
     )
+
+
+def _generate(work: Work, folder: Path) -> dict[str, Any]:
+    graph = circuit(work.graph, work.hardware)
+    folding.refuse_overflow(graph, work.board.resources, work.board.name)
     found = estimate.estimate(graph)
-    _refuse_overflow(found, work.board)
     graph.save(folder)
     codegen.generate(graph, folder)
     return {
@@ -170,23 +196,18 @@ def _generate(work: Work, folder: Path) -> dict[str, Any]:
     }
 
 
-def _refuse_overflow(found: estimate.Estimate, board: boards.Board) -> None:
-    """`UserError` before anything long is run, if the estimate exceeds the device."""
-    for kind in ("lut", "ff", "bram36"):
-        used, there = getattr(found.area, kind), board.resources[kind]
-        if used > there:
-            by_size = sorted(found.layers, key=lambda n: -getattr(found.layers[n], kind))
-            largest = ", ".join(f"{n} {getattr(found.layers[n], kind):.0f}" for n in by_size[:3])
-            raise UserError(
-                f"about {used:.0f} {kind} are needed, {board.name} has {there} (most: {largest}); "
-                "ask for more cycles an image (target_cycles)"
-            )
+def _wanted_interval(wanted: Hardware) -> int | None:
+    """Cycles that an image may take, if that is asked for."""
+    if wanted.target_fps is None:
+        return wanted.target_cycles
+    return folding.cycles_of(wanted.target_fps, wanted.clock_mhz)
 
 
 def _simulate(work: Work, folder: Path) -> dict[str, Any]:
     graph, design = work.rtl()
     images, _ = work.test_set()
-    pixels = graph.arrange(images)
+    pixels = graph.arrange(packed.bits(images, work.threshold))
+    pixels = pixels[: simulation.affordable(graph)]
     free = simulation.simulate(design, graph, pixels)
     stalled = simulation.simulate(design, graph, pixels, stall_seed=work.seed + 1)
     return {"rtl": free.report() | stalled.report()}
@@ -194,33 +215,65 @@ def _simulate(work: Work, folder: Path) -> dict[str, Any]:
 
 def _bitstream(work: Work, folder: Path) -> dict[str, Any]:
     _, design = work.rtl()
-    built = bitstream.build(design, work.board, folder, work.hardware.clock_mhz)
+    bit, is_packed = folder / "design.bit", work.hardware.packed
+    clock = work.hardware.clock_mhz
+    built = bitstream.build(design, work.board, folder, clock, packed=is_packed)
     sources = folder / "sources"
     checked = bram.check_bram(
-        folder / "design.bit",
+        bit,
         work.board.part,
         folder / f"seed-{built['pnr_seed']}" / "routed.json",
         sources / "netlist.json",
         prove.roms(design, sources),
     )
     built["bitstream"]["memories"] = asdict(checked)
+    _describe(work, design, built, bit)
     return built
 
 
+def _describe(work: Work, design: codegen.Design, built: dict[str, Any], bit: Path) -> None:
+    """What goes with a .bit: the .hwh for pynq, the .json for the driver."""
+    graph, clock = work.graph, built["timing"]["clock_mhz"]
+    images = work.test_set()[0][:SELF_TEST_IMAGES]
+    arranged = graph.arrange(images)
+    # An image that the network reads as a vector keeps its shape, without a channel that is alone.
+    shape = arranged.shape[1:]
+    if len(shape) == 1:
+        shape = images.shape[2:] if images.shape[1] == 1 and images.ndim > 2 else images.shape[1:]
+    classes = [x.classes for x in graph if isinstance(x, LabelSelect)]
+    interval = pipeline(work).stamp("simulate")["sections"]["rtl"]["interval_cycles"]
+    body = description.describe(
+        design,
+        shape,
+        [str(n) for n in range(classes[0])] if classes else [],
+        arranged,
+        reference.labels(graph, images)[:, None],
+        name=work.name,
+        build_hash=int(built["bitstream"]["hash"], 16),
+        clock_mhz=clock,
+        packed=work.hardware.packed,
+        threshold=work.threshold,
+        interval=math.ceil(interval or 0),
+    )
+    description.write(body, bit)
+    if work.board.toolchain != "vitis":
+        write_atomically(bit.with_suffix(".hwh"), hwh.hwh(registers.load(), work.name, clock))
+
+
 def _prove(work: Work, folder: Path) -> dict[str, Any]:
-    graph, design = work.rtl()
+    _, design = work.rtl()
     done = pipeline(work)
     implemented, sections = done.folder("bitstream"), done.stamp("bitstream")["sections"]
-    images = work.test_set()[0][:REPLAYED_IMAGES]
+    images, graph = work.test_set()[0][:REPLAYED_IMAGES], work.graph
     result = prove.prove(
         design,
         work.board,
         implemented,
         implemented / f"seed-{sections['pnr_seed']}" / "routed.json",
-        int(sections["bitstream"]["hash"], 16),
-        images,
+        graph.arrange(packed.bits(images, work.threshold)),
         reference.labels(graph, images)[:, None],
         folder,
+        packed=work.hardware.packed,
     )
     return {"bitstream": {"netlist": result | {"mismatches": 0}}}
 
@@ -244,35 +297,38 @@ LOWER = Stage(
     "03-lower",
     _lower,
     lambda work: QONNX_SECONDS,
-    ("flow/lowering/**/*.py", "flow/graph.py", "flow/reference.py"),
+    ("flow/lowering/**/*.py", "flow/graph.py", "flow/layers.py", "flow/reference.py"),
 )
 GENERATE = Stage(
     "generate",
     "04-rtl",
     _generate,
     lambda work: [asdict(work.hardware), work.board.name],
-    ("flow/rtl/*.py", "hw/rtl/*.sv"),
+    ("flow/rtl/*.py", "flow/shell/packed.py", "hw/rtl/*.sv"),
 )
 SIMULATE = Stage(
     "simulate",
     "05-simulate",
     _simulate,
     lambda work: work.seed,
-    ("flow/rtl/simulate.py", "flow/rtl/verilate.py", "hw/sim/*"),
+    ("flow/rtl/simulate.py", "flow/rtl/verilate.py", "flow/shell/packed.py", "hw/sim/harness.cpp"),
 )
 BITSTREAM = Stage(
     "bitstream",
     "06-bitstream",  # and the board's name
     _bitstream,
     lambda work: [work.board.name, work.hardware.clock_mhz],
-    ("flow/implement/*.py", "flow/bits/*.py", "hw/boards/**/*", "hw/rtl/*.sv", "hw/yosys/*"),
+    (
+        *("flow/implement/*.py", "flow/bits/*.py", "flow/shell/*", "hw/rtl/*.sv", "hw/yosys/*"),
+        *("hw/boards/*/*.sv", "hw/boards/*/*.toml", "hw/boards/*/*.xdc"),
+    ),
 )
 PROVE = Stage(
     "prove",
     "07-prove",  # and the board's name
     _prove,
     lambda work: REPLAYED_IMAGES,
-    ("flow/bits/*.py", "hw/sim/**/*.sv"),
+    ("flow/bits/*.py", "flow/shell/*", "hw/sim/**/*.sv"),
 )
 
 PICTURES = {
@@ -281,11 +337,27 @@ PICTURES = {
 }
 
 
-def run_preset(stage: str, preset: str, board: str, seed: int | None, train: bool) -> None:
+def run_preset(
+    stage: str,
+    preset: str,
+    board: str,
+    seed: int | None,
+    train: bool,
+    toolchain: str | None = None,
+) -> None:
     """Run a preset up to `stage` ("report": all of them) and write its report.
 
-    `train`: do not use the zoo's weights; `hanbit train` never does.
+    `train`: do not use the zoo's weights; `hanbit train` never does. `toolchain`: instead of the
+    board's own; the report then has a folder of its own.
     """
+    work = preset_work(preset, board, seed, train or stage == TRAIN.name)
+    chosen = boards.built_with(work.board, toolchain)
+    other = f"-{chosen.toolchain}" if chosen != work.board else ""
+    run(replace(work, board=chosen), stage, BUILD / preset / f"{board}{other}")
+
+
+def preset_work(preset: str, board: str, seed: int | None, train: bool) -> Work:
+    """What a run of a preset is about; `train`: without the zoo's weights."""
     chosen = presets.load(preset)
     work = Work(
         name=preset,
@@ -294,10 +366,9 @@ def run_preset(stage: str, preset: str, board: str, seed: int | None, train: boo
         seed=seed or 0,
         hardware=chosen.hardware,
         preset=chosen,
-        batch=BUILD / preset / "seeds",
+        batch=BUILD / chosen.name / "seeds",
     )
-    work = training.choose(work, seed, anew=train or stage == TRAIN.name)
-    run(work, stage, BUILD / preset / board)
+    return training.choose(work, seed, anew=train)
 
 
 def compile_file(
@@ -311,6 +382,11 @@ def compile_file(
     folding: Path | None,
     clock_mhz: float,
     to: str,
+    toolchain: str | None = None,
+    target_fps: float | None = None,
+    target_latency: float | None = None,
+    max_lut: int | None = None,
+    max_bram: float | None = None,
 ) -> None:
     """Take somebody else's QONNX file the same way; everything is written into `out`."""
     if labels and not data:
@@ -320,10 +396,14 @@ def compile_file(
     work = Work(
         name=model.stem,
         root=out,
-        board=boards.load(board),
+        board=boards.built_with(boards.load(board), toolchain),
         seed=seed,
         hardware=Hardware(
             target_cycles=target_cycles,
+            target_fps=target_fps,
+            target_latency=target_latency,
+            max_lut=max_lut,
+            max_bram36=max_bram,
             clock_mhz=clock_mhz,
             folding=_read_folding(folding) if folding else {},
         ),

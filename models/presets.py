@@ -11,7 +11,7 @@ import difflib
 import hashlib
 import json
 import tomllib
-from dataclasses import MISSING, asdict, dataclass, field, fields
+from dataclasses import MISSING, asdict, dataclass, field, fields, replace
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, get_args, get_origin, get_type_hints
@@ -143,18 +143,29 @@ class Training:
 class Hardware:
     """[hardware] What the generated circuit is asked for.
 
-    `target_cycles`: cycles between two images that the folding aims at; `folding`: overrides
-    {layer: {"PE", "SIMD", "ram_style"}}; `input_parallel`: elements a beat at the input.
+    `target_cycles`: cycles between two images that the folding aims at, or `target_fps`, images a
+    second, at least; `target_latency`: microseconds an image at most; `max_lut`, `max_bram36`: of
+    the core, by estimate, at most. `folding`: overrides {layer: {"PE", "SIMD", "ram_style"}};
+    `input_parallel`: elements a beat at the input.
+    `packed`: images lie in memory with one bit a pixel; the threshold at the network's input is
+    then no part of the circuit, the driver applies it while it packs.
     """
 
     target_cycles: int | None = None
+    target_fps: float | None = None
+    target_latency: float | None = None
+    max_lut: int | None = None
+    max_bram36: float | None = None
     clock_mhz: float = 100.0
     input_parallel: int | None = None
+    packed: bool = False
     folding: dict[str, dict[str, Any]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Preset:
+    """`name`: of the network and its training; another file's where that says `weights_of`."""
+
     name: str
     description: str
     data: Data
@@ -225,16 +236,33 @@ def load(name: str) -> Preset:
 
 
 def read(path: Path) -> Preset:
-    """Read and check one preset file; the preset is named after the file."""
-    try:
-        body = tomllib.loads(path.read_text())
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: not a TOML file: {error}") from error
-    description = body.pop("description", "")
+    """Read and check one preset file; the preset is named after the file.
+
+    With `weights_of = "<preset>"` it is that preset, trained as that is, on other [hardware].
+    """
+    body = _body(path)
+    description = _typed(f"{path}: description", str, body.pop("description", ""))
+    if "weights_of" in body:
+        return _other_hardware(path, description, body)
     _known(f"{path}: section", body, SECTIONS)
     sections = {k: _section(path, k, cls, body.get(k, {})) for k, cls in SECTIONS.items()}
-    preset = Preset(path.stem, _typed(f"{path}: description", str, description), **sections)
-    return check(path, preset)
+    return check(path, Preset(path.stem, description, **sections))
+
+
+def _body(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text())
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: not a TOML file: {error}") from error
+
+
+def _other_hardware(path: Path, description: str, body: dict[str, Any]) -> Preset:
+    name = _typed(f"{path}: weights_of", str, body.pop("weights_of"))
+    if name in names() and "weights_of" in _body(PRESETS / f"{name}.toml"):
+        raise UserError(f"{path}: weights_of: {name} has no weights of its own either")
+    _known(f"{path}: with weights_of, section", body, ("hardware",))
+    hardware = _section(path, "hardware", Hardware, body.get("hardware", {}))
+    return check(path, replace(load(name), description=description, hardware=hardware))
 
 
 def _section(path: Path, name: str, cls: type, values: Any) -> Any:
@@ -344,6 +372,16 @@ def check(where: object, preset: Preset) -> Preset:
         (t.precision in ("float32", "bfloat16"), "[training] precision", "float32 or bfloat16"),
         (t.threads >= 0, "[training] threads", ">= 0"),
         (h.target_cycles is None or h.target_cycles > 0, "[hardware] target_cycles", "> 0"),
+        (
+            h.target_cycles is None or h.target_fps is None,
+            "[hardware] target_fps",
+            "left out where target_cycles says the same",
+        ),
+        *(
+            (value is None or value > 0, f"[hardware] {key}", "> 0")
+            for key in ("target_fps", "target_latency", "max_lut", "max_bram36")
+            for value in (getattr(h, key),)
+        ),
         (h.clock_mhz > 0, "[hardware] clock_mhz", "> 0"),
         (h.input_parallel is None or h.input_parallel > 0, "[hardware] input_parallel", "> 0"),
     ]

@@ -92,7 +92,7 @@ def extract_placed(placed: Placed, verilog: Path) -> Netlist:
 
 # --- the processing system ----------------------------------------------------------------------
 
-_ALWAYS_PORTS = re.compile(r"MAXIGP0\w+|FCLKCLK|FCLKRESETN|FPGAIDLEN|IRQF2P")
+_ALWAYS_PORTS = re.compile(r"MAXIGP0\w+|SAXIHP0\w+|FCLKCLK|FCLKRESETN|FPGAIDLEN|IRQF2P")
 # Pins that nothing can be routed to (they lead to the memory controller) read 1 when left open.
 _OPEN = re.compile(r"DDRARB")
 

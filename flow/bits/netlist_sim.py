@@ -1,9 +1,10 @@
 """Simulate the netlist extracted from a bitstream beside the RTL, on the same transactions.
 
 hw/sim/netlist_bench.sv holds both; the processing system's model plays a script of accesses over
-M_AXI_GP0 (see hw/sim/ps7_model.sv for its commands) and everything that goes back to it is compared
-in every cycle. Equality on a script proves that the bitstream does what the RTL does there:
-synthesis, placement, routing, LUT and block RAM contents included.
+M_AXI_GP0 (see hw/sim/ps7_model.sv for its commands) and answers on S_AXI_HP0 as memory does. Both
+see the same of it, and everything that goes back to it is compared in every cycle. Equality on a
+script proves that the bitstream does what the RTL does there: synthesis, placement, routing, LUT
+and block RAM contents included.
 """
 
 import hashlib
@@ -17,23 +18,27 @@ from flow.errors import MismatchError
 from flow.paths import SIM
 
 BENCH = "netlist_bench"
-MODELS = ("xc7/xc7_lut6.sv", "xc7/xc7_ff.sv", "xc7/xc7_ramb18.sv")
+MODELS = ("ps7_model.sv", "hp_memory.sv", "xc7/xc7_lut6.sv", "xc7/xc7_ff.sv", "xc7/xc7_ramb18.sv")
 
 # Ports of the processing system that the bench drives and compares. The shell uses no others, so a
 # netlist that does has a wrong route.
+_ADDRESS = ("VALID", "ID", "ADDR", "LEN", "SIZE", "BURST")
 _DRIVEN = frozenset(
-    ["FCLKCLK", "FCLKRESETN", "MAXIGP0BREADY", "MAXIGP0RREADY"]
-    + [
-        f"MAXIGP0A{x}{name}"
-        for x in "RW"
-        for name in ("VALID", "ID", "ADDR", "LEN", "SIZE", "BURST")
-    ]
-    + ["MAXIGP0WVALID", "MAXIGP0WDATA", "MAXIGP0WSTRB"]
+    ["FCLKCLK", "FCLKRESETN"]
+    + [f"MAXIGP0A{x}{name}" for x in "RW" for name in _ADDRESS]
+    + [f"MAXIGP0{name}" for name in ("WVALID", "WDATA", "WSTRB", "BREADY", "RREADY")]
+    + [f"SAXIHP0{x}READY" for x in ("AR", "AW", "W")]
+    + [f"SAXIHP0R{name}" for name in ("VALID", "ID", "DATA", "RESP", "LAST")]
+    + [f"SAXIHP0B{name}" for name in ("VALID", "ID", "RESP")]
 )
 _COMPARED = frozenset(
     ["FPGAIDLEN", "IRQF2P", "MAXIGP0ACLK", "MAXIGP0AWREADY", "MAXIGP0WREADY", "MAXIGP0ARREADY"]
     + [f"MAXIGP0B{name}" for name in ("VALID", "ID", "RESP")]
     + [f"MAXIGP0R{name}" for name in ("VALID", "ID", "DATA", "RESP", "LAST")]
+    + ["SAXIHP0ACLK", "SAXIHP0RDISSUECAP1EN", "SAXIHP0WRISSUECAP1EN"]
+    + [f"SAXIHP0A{x}{name}" for x in "RW" for name in (*_ADDRESS, "CACHE", "LOCK", "PROT", "QOS")]
+    + [f"SAXIHP0W{name}" for name in ("VALID", "ID", "DATA", "STRB", "LAST")]
+    + ["SAXIHP0RREADY", "SAXIHP0BREADY"]
 )
 
 _FLAGS = (
@@ -58,15 +63,14 @@ def simulate_netlist(
     parameters: Mapping[str, int],
     script: str,
     folder: Path,
-    gap: int = 0,
-    seed: int = 1,
+    timing: Mapping[str, int] | None = None,
     timeout: float | None = 1200,
 ) -> NetlistRun:
     """Play a script on the RTL and on the extracted netlist; all outputs must be equal.
 
     sources: the RTL of module `pynq_z2` and below, without the processing system. They are compiled
-    in `folder`, where their memory files must lie. parameters: IN_BITS, OUT_BITS, BUILD of that
-    module. gap, seed: random delays of the processing system's model.
+    in `folder`, where their memory files must lie, and `memory.hex`, the content of the model's
+    memory. parameters: of that module. timing: delays of the model, its plus arguments.
     Raises MismatchError that names cycle and signal.
     """
     folder.mkdir(parents=True, exist_ok=True)
@@ -80,8 +84,8 @@ def simulate_netlist(
         "+script=script.txt",
         f"+result={result.name}",
         f"+replies={replies.name}",
-        f"+gap={gap}",
-        f"+seed={seed}",
+        *(["+memory=memory.hex"] if (folder / "memory.hex").is_file() else []),
+        *(f"+{name}={value}" for name, value in (timing or {}).items()),
         cwd=folder,
         log=folder / "run.log",
         timeout=timeout,
@@ -112,7 +116,7 @@ def _check_ports(netlist: Netlist) -> None:
 def _compile(
     netlist: Netlist, sources: Sequence[Path], parameters: Mapping[str, int], folder: Path
 ) -> Path:
-    models = [SIM / name for name in ("netlist_bench.sv", "ps7_model.sv", *MODELS)]
+    models = [SIM / name for name in ("netlist_bench.sv", *MODELS)]
     files = [path.resolve() for path in (*models, *sources, netlist.path)]
     values = [f"-G{name}={value}" for name, value in parameters.items()]
     program, stamp = folder / "verilator" / f"V{BENCH}", folder / "verilator" / "built"

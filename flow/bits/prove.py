@@ -2,15 +2,14 @@
 
 The .bit file has been read back by then (flow.implement.bitstream): it holds what the FASM says.
 What is left to show is that the FASM is the design. Test images go through the whole programmable
-logic twice, as RTL and as the netlist extracted from the FASM, over the registers the processor
-uses; every signal that reaches the processing system must agree in every cycle, and every result
-must be the expected.
+logic twice, as RTL and as the netlist extracted from the FASM: a processor's model starts batches
+over the registers, its memory holds images and takes results. Every signal that reaches the
+processing system must agree in every cycle, and every result in memory must be the expected.
 """
 
 import shutil
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
@@ -18,92 +17,163 @@ from flow.bits import netlist
 from flow.bits.bram import Rom, check_bram
 from flow.bits.netlist_sim import simulate_netlist
 from flow.errors import MismatchError
+from flow.implement.sources import Sources
+from flow.shell import layout, processor
+from flow.shell.processor import COPY, DROP, MEMORY, THROUGH, Replies, Script
 
-
-class Stream(Protocol):
-    """What is needed of flow.rtl.codegen.Tap: elements of `bits` bits, `parallel` a beat."""
-
-    @property
-    def bits(self) -> int: ...
-    @property
-    def parallel(self) -> int: ...
-    @property
-    def beats(self) -> int: ...
-
-
-class Design(Protocol):
-    """What is needed of flow.rtl.codegen.Design."""
-
-    @property
-    def in_bits(self) -> int: ...
-    @property
-    def out_bits(self) -> int: ...
-    @property
-    def files(self) -> tuple[str, ...]: ...
-    @property
-    def taps(self) -> tuple[Any, ...]: ...
-    @property
-    def memories(self) -> tuple[Any, ...]: ...
-    def layer_unit(self, layer: str) -> Any: ...
-
-
-# Registers of hw/rtl/shell_registers.sv at their address on M_AXI_GP0.
-_BASE = 0x43C0_0000
-_ID, _STATUS, _DATA_IN, _RESULT = _BASE, _BASE + 0x0C, _BASE + 0x10, _BASE + 0x14
-_TAKES, _HOLDS = 1, 2  # bits of STATUS
-_TRIES = 10_000  # polls before an image counts as lost
-_BURST = 16  # words; the most that AXI3 allows
+TIMING = {"latency": 30, "refresh": 390, "stall": 3, "gap": 2}
+"""Delays of the model: cycles, cycles from one refresh to the next, 16ths, cycles."""
 
 
 def prove(
-    design: Design,
+    design: Any,
     board: Any,
     folder: Path,
     placed: Path,
-    build_hash: int,
     images: np.ndarray,
     expected: np.ndarray,
     work: Path | None = None,
+    packed: bool = False,
 ) -> dict[str, Any]:
     """Prove the bitstream in a folder of implement.bitstream; the report section, or MismatchError.
 
     folder: holds design.bit, design.fasm and sources/. placed: nextpnr's netlist after routing.
-    build_hash: the design's, which the shell shows. images: (N, elements of an image) or any shape
-    that flattens to it; expected: (N, elements of an output), the results wanted. work: where the
-    netlist and its simulation go, folder/proof if None.
+    images: (N, ...), as the core reads them; expected: (N, ...), the results wanted. work: where
+    netlist and simulation go, folder/proof if None. packed: as for `layout.of_design`.
     """
-    sources = folder / "sources"
+    sources = Sources.load(folder / "sources")
+    mapped = sources.folder / "netlist.json"
     contents = check_bram(
-        folder / "design.bit", board.part, placed, sources / "netlist.json", roms(design, sources)
+        folder / "design.bit", board.part, placed, mapped, roms(design, sources.folder)
     )
     work = work or folder / "proof"
     work.mkdir(parents=True, exist_ok=True)
     extracted = netlist.extract(folder / "design.fasm", board.part, work / "netlist.v")
     for memory in design.memories:
-        shutil.copyfile(sources / memory.file, work / memory.file)
-    inputs = words(images, design.taps[0], design.in_bits)
-    outputs = words(expected, design.taps[-1], design.out_bits)
-    rtl = [sources / name for name in design.files] + [
-        sources / path.name for path in board.sources
-    ]
+        shutil.copyfile(sources.folder / memory.file, work / memory.file)
+    plan = Plan(*layout.of_design(design, packed), images, expected)
+    processor.write_memory(work / "memory.hex", plan.memory)
     run = simulate_netlist(
-        extracted,
-        rtl,
-        {"IN_BITS": design.in_bits, "OUT_BITS": design.out_bits, "BUILD": build_hash},
-        script(inputs, outputs.shape[1:]),
-        work,
+        extracted, sources.paths, sources.parameters, plan.script.text, work, TIMING
     )
-    check_replies(run.replies, outputs)
+    counters = plan.check(plan.script.replies(run.replies), sources.build_hash)
     return {
         "images": len(images),
         "cycles": run.cycles,
         "cells": dict(extracted.cells),
         "block_ram_bits": contents.bits,
         "block_ram_memories": contents.memories,
+        "batch": {name.lower(): value for name, value in counters.items()},
     }
 
 
-def roms(design: Design, sources: Path) -> list[Rom]:
+class Plan:
+    """What the processor does in a proof, and what must come of it.
+
+    It reads ID and BUILD, runs all images but one as a batch, lets the memory port copy and read
+    without the core, is refused a start without images, resets, and runs the last image. Images
+    begin 8 bytes before a border of 4 KiB, results of both batches at such places too.
+    """
+
+    def __init__(
+        self,
+        source: layout.Input,
+        target: layout.Output,
+        images: np.ndarray,
+        expected: np.ndarray,
+    ) -> None:
+        self.target = target
+        self.expected = np.reshape(expected, (len(expected), -1)).astype(target.dtype)
+        content = source.pack(np.reshape(images, (len(images), -1)))
+        most, size = max(len(images) - 1, 1), 8 * source.words
+        self.batches = [(0, most), (most, len(images) - most)]
+        first = _border(MEMORY)
+        self.memory = np.zeros(first - MEMORY + content.size, np.uint8)
+        self.memory[first - MEMORY :] = content.reshape(-1)
+        self.copied = content[0]
+        self.checksum = _checksum(content[0].view("<u4"))
+        self.results = [_border(MEMORY + self.memory.size)]
+        self.results.append(_border(self.results[0] + most * target.bytes))
+        self.copies = _border(self.results[1] + target.bytes)
+        self.copy_size = size // target.bytes * target.bytes
+        if self.copies + size > MEMORY + processor.SIZE:
+            raise ValueError(f"{len(images)} images are too many for the model's memory")
+        self.script = script = Script()
+        script.wait("shell.STATUS", 0xFFFF_FFFF, 0)
+        script.read("shell.ID")
+        script.read("shell.BUILD")
+        self._batch(0, first)
+        script.write("shell.MODE", DROP)
+        script.start("idma0", first, 1)
+        script.wait("idma0.CONTROL", 0b1110, 0b1110)
+        script.read("shell.CHECKSUM")
+        script.write("shell.MODE", COPY)
+        script.start("odma0", self.copies, size // target.bytes)
+        script.start("idma0", first, 1)
+        script.wait("odma0.CONTROL", 0b1110, 0b1110)
+        script.memory(self.copies, self.copy_size)
+        script.write("shell.MODE", THROUGH)
+        script.start("idma0", first, 0)
+        script.wait("shell.STATUS", 0x10, 0x10)
+        script.read("shell.ERROR")
+        script.reset()
+        if self.batches[1][1]:
+            self._batch(1, first + most * size)
+
+    def _batch(self, number: int, source: int) -> None:
+        images = self.batches[number][1]
+        self.script.batch(source, self.results[number], images)
+        self.script.memory(self.results[number], images * self.target.bytes)
+
+    def check(self, replies: Replies, build_hash: int) -> dict[str, int]:
+        """Compare what was read with what must be; the counters of the first batch."""
+        _same("ID", replies.take("shell.ID"), processor.ID)
+        _same("BUILD", replies.take("shell.BUILD"), build_hash)
+        counters = self._check_batch(replies, 0)
+        _same("CHECKSUM", replies.take("shell.CHECKSUM"), self.checksum)
+        copied = replies.memory(self.copies)[: self.copy_size]
+        _same("the copy", copied.tobytes(), self.copied[: self.copy_size].tobytes())
+        _same("ERROR of a start without images", replies.take("shell.ERROR"), 1 << 3)
+        if self.batches[1][1]:
+            self._check_batch(replies, 1)
+        return counters
+
+    def _check_batch(self, replies: Replies, number: int) -> dict[str, int]:
+        first, images = self.batches[number]
+        counters = replies.batch()
+        found = self.target.unpack(replies.memory(self.results[number]), images)
+        expected = self.expected[first : first + images]
+        wrong = np.flatnonzero((found != expected).any(axis=1))
+        if len(wrong):
+            at = int(wrong[0])
+            raise MismatchError(
+                f"image {first + at}: the bitstream's result is {found[at].tolist()}, expected "
+                f"{expected[at].tolist()}; {len(wrong)} of {images} images differ",
+                f"image {first + at}",
+            )
+        return counters
+
+
+def _border(address: int) -> int:
+    """The next address from `address` on that is 8 bytes before a multiple of 4 KiB."""
+    return (address + 8 + 4095) // 4096 * 4096 - 8
+
+
+def _checksum(halves: np.ndarray) -> int:
+    """The register CHECKSUM of words, given as their lower and upper halves in turn."""
+    total = 0
+    for low, high in halves.reshape(-1, 2).tolist():
+        total = (total << 1 & 0xFFFF_FFFF | total >> 31) ^ high ^ low
+    return total
+
+
+def _same(what: str, found: Any, wanted: Any) -> None:
+    if found != wanted:
+        shown = [f"{x:#x}" if isinstance(x, int) else x.hex() for x in (found, wanted)]
+        raise MismatchError(f"{what} is {shown[0]}, must be {shown[1]}", what)
+
+
+def roms(design: Any, sources: Path) -> list[Rom]:
     """The memory files of a design and the instances of `rom` that read them."""
     found = []
     for memory in design.memories:
@@ -113,57 +183,3 @@ def roms(design: Design, sources: Path) -> list[Rom]:
         label = f"layer {memory.layer}, {memory.array}"
         found.append(Rom(label, sources / memory.file, instance))
     return found
-
-
-def words(tensor: np.ndarray, stream: Stream, width: int) -> np.ndarray:
-    """Elements as the shell's registers take them: uint32 (N, beats, words of a beat).
-
-    Element 0 of a beat is in the lowest bits; a beat is padded to `width` bits, then to words.
-    """
-    count = stream.beats * stream.parallel
-    elements = tensor.reshape(len(tensor), -1).astype("<i8")
-    padded = np.zeros((len(tensor), count), "<i8")
-    padded[:, : elements.shape[1]] = elements
-    as_bytes = padded.reshape(-1, 1).view(np.uint8)
-    bits = np.unpackbits(as_bytes, axis=1, bitorder="little")[:, : stream.bits]
-    beats = bits.reshape(len(tensor), stream.beats, stream.parallel * stream.bits)
-    total = -(-width // 32) * 32
-    room = np.zeros((*beats.shape[:2], total), np.uint8)
-    room[..., : beats.shape[2]] = beats
-    return np.packbits(room, axis=2, bitorder="little").view("<u4")
-
-
-def script(inputs: np.ndarray, result: Sequence[int]) -> str:
-    """Commands for hw/sim/ps7_model.sv: push each image, wait for its result, read it.
-
-    inputs: (N, beats, words); result: beats and words of a result.
-    """
-    lines = [f"r {_ID:x} 1 2 1"]
-    beats, size = result
-    for image in inputs:
-        for beat in image:
-            lines.append(f"p {_STATUS:x} {_TAKES:x} {_TAKES:x} {_TRIES:x}")
-            for start in range(0, len(beat), _BURST):
-                part = beat[start : start + _BURST]
-                data = " ".join(f"{word:x}" for word in part)
-                lines.append(f"w {_DATA_IN:x} 0 2 f {len(part):x} {data}")
-        for _ in range(beats):
-            lines.append(f"p {_STATUS:x} {_HOLDS:x} {_HOLDS:x} {_TRIES:x}")
-            lines += [f"r {_RESULT:x} 1 2 1"] * size
-    return "\n".join(lines) + "\n"
-
-
-def check_replies(replies: Sequence[str], outputs: np.ndarray) -> None:
-    """Compare what was read with the expected results, (N, beats, words)."""
-    read = [int(reply.split()[2], 16) for reply in replies if reply.startswith("r ")]
-    if read[0] != 0x686E_6231:
-        raise MismatchError(f"the shell's ID reads {read[0]:08x}", "ID")
-    results = np.array(read[1:], np.uint32).reshape(outputs.shape)
-    wrong = np.flatnonzero((results != outputs).any(axis=(1, 2)))
-    if len(wrong):
-        first = int(wrong[0])
-        raise MismatchError(
-            f"image {first}: the bitstream's result is {results[first].ravel()[0]:x}, expected "
-            f"{outputs[first].ravel()[0]:x}; {len(wrong)} of {len(results)} images differ",
-            f"image {first}",
-        )

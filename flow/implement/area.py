@@ -154,5 +154,15 @@ def by_layer(
     return [row for row in table.values() if row["name"] != JOINTS or any(_figures(row))]
 
 
+def parts(layers: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Area of the shell, and of the core: all rows of `by_layer` but the shell's."""
+    shell = next(row for row in layers if row["name"] == SHELL)
+    kinds = ("lut", "ff", "bram36")
+    return {
+        "shell": {kind: shell[kind] for kind in kinds},
+        "core": {kind: sum(row[kind] for row in layers if row is not shell) for kind in kinds},
+    }
+
+
 def _figures(row: dict[str, Any]) -> list[float]:
     return [row["lut"], row["ff"], row["bram36"]]

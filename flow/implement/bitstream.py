@@ -3,10 +3,10 @@
 `build` takes the folder that flow.rtl.codegen wrote and puts the board's shell around its module
 `top`. What it leaves in its own folder:
 
-    sources/         the RTL and memory files, and netlist.json, the mapped netlist
+    sources/         what sources.py writes, and netlist.json, the mapped netlist
     seed-<n>/        nextpnr's logs, report and result for each seed that was tried
     design.fasm      every configuration feature
-    design.bit       the bitstream
+    design.bit       the bitstream, and design.bin, what of it is loaded into the device
     placement.json   where each cell lies and which layer it serves
     floorplan.png    a picture of that
     paths.json       the worst path, step by step
@@ -15,17 +15,17 @@
 from __future__ import annotations
 
 import errno
-import hashlib
 import json
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from flow.bits import fasm, readback
+from flow.bits import bitfile, fasm, readback
 from flow.errors import UserError
-from flow.implement import area, floorplan, place_route, placed, timing
+from flow.implement import area, floorplan, place_route, placed, sources, timing
 from flow.implement.boards import Board
+from flow.implement.sources import Sources, write_sources
 from flow.implement.synthesis import Netlist, synthesise
 from flow.pipeline import say, write_atomically
 
@@ -42,19 +42,9 @@ class Unit(Protocol):
     def layer(self) -> str: ...
 
 
-class Design(Protocol):
+class Design(sources.Design, Protocol):
     """What is needed of flow.rtl.codegen.Design."""
 
-    @property
-    def folder(self) -> Path: ...
-    @property
-    def files(self) -> tuple[str, ...]: ...
-    @property
-    def in_bits(self) -> int: ...
-    @property
-    def out_bits(self) -> int: ...
-    @property
-    def memories(self) -> tuple[Any, ...]: ...
     @property
     def units(self) -> tuple[Any, ...]: ...
 
@@ -66,23 +56,27 @@ def build(
     clock_mhz: float = 100.0,
     seeds: Sequence[int] = place_route.SEEDS,
     limit: float | None = None,
+    packed: bool = False,
 ) -> dict[str, Any]:
     """Build the bitstream of a design in `folder`; return report sections.
 
-    clock_mhz: the clock to be met by nextpnr's own figure, else UserError. The clock that is
-    shipped is the fastest the board can make that is neither faster than this nor than the
-    guarded figure. limit: seconds for each run of place and route.
+    packed: one bit of memory an input element. clock_mhz: the clock to be met by nextpnr's own
+    figure, else UserError. The clock that is shipped is the fastest the board can make that is
+    neither faster than this nor than the guarded figure. limit: seconds for each run of place and
+    route.
     """
     folder.mkdir(parents=True, exist_ok=True)
     check_room(folder)
     wanted = board.clock_at_most(clock_mhz)
-    netlist, build_hash = synthesise_design(design, board, folder / "sources")
+    written = write_sources(design, board, folder / "sources", packed)
+    netlist = synthesise_sources(written, board.slow)
     check_fits(netlist.area, board, "synthesised")
     say("  " + _area_line("synthesised", netlist.area))
     routed = place_route.place_and_route(netlist, board, wanted, folder, seeds, limit)
     cells = placed.cells(routed.netlist)
     owner = area.owners(cells, routed.netlist, netlist.cells, netlist.names)
     layer_of = {unit.name: unit.layer for unit in design.units}
+    layers = area.by_layer(cells, owner, layer_of)
     used = placed.area(cells)
     say("  " + _area_line("routed", used))
     back = write_bitstream(routed.fasm, board, folder)
@@ -95,7 +89,8 @@ def build(
             "stage": "routed",
             **used,
             "synthesised": netlist.area,
-            "layers": area.by_layer(cells, owner, layer_of),
+            **area.parts(layers),
+            "layers": layers,
         },
         "timing": {
             "clock_mhz": clock,
@@ -110,7 +105,7 @@ def build(
         "bitstream": {
             "path": "design.bit",
             "bytes": (folder / "design.bit").stat().st_size,
-            "hash": f"{build_hash:08x}",
+            "hash": f"{written.build_hash:08x}",
             "readback": {
                 "features": back.features,
                 "missing": len(back.missing),
@@ -121,26 +116,12 @@ def build(
     }
 
 
-def synthesise_design(design: Design, board: Board, folder: Path) -> tuple[Netlist, int]:
-    """Put core and shell into one folder and map them; the netlist, and the design's hash.
-
-    The hash covers every source and memory file, so it changes with each weight.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    sources = [design.folder / name for name in design.files]
-    memories = [design.folder / memory.file for memory in design.memories]
-    digest = hashlib.sha256()
-    for path in (*sources, *board.sources, *memories):
-        content = path.read_bytes()
-        (folder / path.name).write_bytes(content)
-        digest.update(path.name.encode() + b"\0" + content)
-    build_hash = int.from_bytes(digest.digest()[:4], "big")
-    files = [path.name for path in (*sources, *board.sources)]
+def synthesise_sources(written: Sources, slow: Sequence[str] = ()) -> Netlist:
+    """Map shell and core in the folder where they were written; slow: as for `synthesise`."""
     say("  synthesis")
-    parameters = {"IN_BITS": design.in_bits, "OUT_BITS": design.out_bits, "BUILD": build_hash}
-    log = folder / "yosys.log"
-    netlist = synthesise(files, board.top, parameters, folder, log, board.slow)
-    return netlist, build_hash
+    log = written.folder / "yosys.log"
+    files = list(written.files)
+    return synthesise(files, written.top, written.parameters, written.folder, log, slow)
 
 
 def check_fits(used: dict[str, float], board: Board, stage: str) -> None:
@@ -160,13 +141,14 @@ def check_room(folder: Path) -> None:
 
 
 def write_bitstream(fasm_path: Path, board: Board, folder: Path) -> readback.ReadBack:
-    """Assemble design.bit from a FASM file and compare what it holds with the file."""
+    """Assemble design.bit and .bin from a FASM file and compare what the first holds with it."""
     target = folder / "design.fasm"
     shutil.copyfile(fasm_path, target)
     frames = folder / "design.frames"
     fasm.assemble(target, board.part, frames)
     bit = fasm.write_bit(frames, board.part, folder / "design.bit")
     frames.unlink()
+    bitfile.write_bin(bit, folder / "design.bin")
     return readback.read_back(bit, target, board.part).check()
 
 

@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import math
 import tomllib
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from flow.errors import UserError
 from flow.paths import BOARDS, ROOT
+
+BUILDS = {"open": ("open", "vivado"), "vitis": ("vitis",)}
+"""The toolchain in board.toml -> those that can build for the board."""
+
+
+Region = tuple[int, int, int, int]
+"""Corners x0, y0, x1, y1 in nextpnr's grid, all inside."""
 
 
 @dataclass(frozen=True)
@@ -17,7 +24,11 @@ class Board:
     """Facts of a board; see the comments in its board.toml.
 
     `top` is the module of the whole programmable logic: the shell around the accelerator core.
-    `resources` are what the device offers: lut, ff, bram36 (blocks of 36 kbit), dsp.
+    `toolchain` is what builds its bitstreams where nothing else is asked for. With "vitis" there
+    are a `platform` and the clock `kernel_mhz` to ask for, and `constraints` are for the linker;
+    else there is the clock's source, `pll_mhz`. `resources` are what the device offers: lut, ff,
+    bram36 (blocks of 36 kbit), dsp. `border`: where the flip-flops at the pins of each port of the
+    PS7 are placed (border.py).
     """
 
     name: str
@@ -30,6 +41,10 @@ class Board:
     pll_mhz: float
     max_divisor: int
     resources: dict[str, int]
+    toolchain: str = "open"
+    platform: str = ""
+    kernel_mhz: float = 0.0
+    border: dict[str, Region] = field(default_factory=dict)
 
     def clock_at_most(self, mhz: float) -> float:
         """The fastest clock in MHz the board can make that is not faster than `mhz`."""
@@ -42,6 +57,16 @@ class Board:
             f"board {self.name}: no clock of {mhz:g} MHz or less; "
             f"the slowest is {self.pll_mhz / slowest:.3g} MHz"
         )
+
+
+def built_with(board: Board, toolchain: str | None) -> Board:
+    """The board, to be built with this toolchain if one is given; UserError if it cannot be."""
+    if toolchain is not None and toolchain not in BUILDS[board.toolchain]:
+        can = ", ".join(BUILDS[board.toolchain])
+        raise UserError(
+            f"{toolchain!r} does not build for board {board.name}; it is built by: {can}"
+        )
+    return replace(board, toolchain=toolchain or board.toolchain)
 
 
 def names(folder: Path = BOARDS) -> list[str]:
@@ -58,6 +83,13 @@ def load(name: str, folder: Path = BOARDS) -> Board:
         body = tomllib.loads(path.read_text())
     except tomllib.TOMLDecodeError as error:
         raise UserError(f"{path}: {error}") from error
+    toolchain = body.pop("toolchain", "open")
+    if toolchain not in BUILDS:
+        raise UserError(f"{path}: toolchain {toolchain!r}; there are: {', '.join(BUILDS)}")
+    vitis = toolchain == "vitis"
+    border = {port: tuple(corners) for port, corners in body.pop("border", {}).items()}
+    if wrong := [port for port, corners in border.items() if len(corners) != 4]:
+        raise UserError(f"{path}: [border] {wrong[0]} needs four numbers: x0, y0, x1, y1")
     taken = _Taken(path, body)
     clock = _Taken(path, taken("clock", dict))
     board = Board(
@@ -67,10 +99,14 @@ def load(name: str, folder: Path = BOARDS) -> Board:
         top=taken("top", str),
         constraints=path.parent / taken("constraints", str),
         sources=tuple(ROOT / source for source in taken("sources", list)),
-        slow=tuple(taken("slow", list)),
-        pll_mhz=float(clock("pll_mhz", (int, float))),
-        max_divisor=clock("max_divisor", int),
+        slow=() if vitis else tuple(taken("slow", list)),
+        pll_mhz=0.0 if vitis else float(clock("pll_mhz", (int, float))),
+        max_divisor=0 if vitis else clock("max_divisor", int),
         resources=taken("resources", dict),
+        toolchain=toolchain,
+        platform=taken("platform", str) if vitis else "",
+        kernel_mhz=float(clock("kernel_mhz", (int, float))) if vitis else 0.0,
+        border=border,
     )
     clock.nothing_left()
     taken.nothing_left()

@@ -26,6 +26,8 @@ ROUNDS = 12  # copies load the drivers in front of them, which may then need cop
 COPIED = FLIP_FLOPS | {"INV"} | {f"LUT{n}" for n in range(1, 7)}
 # Up to eight flip-flops of a slice share these pins; two are reckoned with.
 SHARED_PINS = {"CE": 0.5, "R": 0.5, "S": 0.5, "CLR": 0.5, "PRE": 0.5}
+WHOLE = {"WEA", "WEBWE"}
+"""Pins of a block RAM that one driver serves: a word is written whole, and told by that."""
 
 
 class Sink(NamedTuple):
@@ -140,11 +142,16 @@ def _places(module: dict[str, Any]) -> dict[str, Place]:
 
 
 def _shares(sinks: list[Sink], count: int) -> list[list[Sink]]:
-    """The sinks in `count` runs of about equal load."""
+    """The sinks in at most `count` runs of about equal load; what is WHOLE stays together."""
     total, passed = sum(sink.load for sink in sinks), 0.0
     runs: list[list[Sink]] = [[] for _ in range(count)]
+    last: tuple[str, str] | None = None
+    chosen = 0
     for sink in sinks:
-        runs[min(count - 1, int(passed * count / total))].append(sink)
+        if sink.port not in WHOLE or (sink.cell, sink.port) != last:
+            chosen = min(count - 1, int(passed * count / total))
+        last = (sink.cell, sink.port)
+        runs[chosen].append(sink)
         passed += sink.load
     return [run for run in runs if run]
 

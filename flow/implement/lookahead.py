@@ -25,7 +25,7 @@ import numpy as np
 from flow import tools
 from flow.graph import Graph, Layer, MatrixVector, Stream, Threshold
 from flow.implement import area, boards, placed, timing
-from flow.implement.bitstream import check_fits, synthesise_design
+from flow.implement.bitstream import check_fits, synthesise_sources, write_sources
 from flow.implement.place_route import run_seed
 from flow.pipeline import say, write_atomically
 from flow.rtl import codegen
@@ -62,7 +62,7 @@ def look_ahead(folder: Path, seeds: list[int], limit: float, clock_mhz: float) -
     graph = network()
     design = codegen.generate(graph, folder / "rtl")
     start = time.monotonic()
-    netlist, _ = synthesise_design(design, board, folder / "sources")
+    netlist = synthesise_sources(write_sources(design, board, folder / "sources"), board.slow)
     check_fits(netlist.area, board, "synthesised")
     result: dict[str, Any] = {
         "cycles": {layer.name: layer.cycles(graph) for layer in graph},

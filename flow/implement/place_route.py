@@ -21,7 +21,7 @@ from typing import Any
 
 from flow import tools
 from flow.errors import UserError
-from flow.implement import placed, timing
+from flow.implement import border, placed, timing
 from flow.implement.boards import Board
 from flow.implement.placed import PlacementFault
 from flow.implement.synthesis import Netlist
@@ -149,6 +149,7 @@ def run_seed(
     work = folder / f"seed-{seed}"
     work.mkdir(parents=True, exist_ok=True)
     device = board.part
+    (work / "border.py").write_text(border.script(netlist.cells, board.border))
     tools.run(
         "nextpnr-himbaechel-xilinx",
         *(
@@ -162,7 +163,8 @@ def run_seed(
             clock_mhz,
         ),
         *("-o", f"xdc={board.constraints.resolve()}", "-o", "fasm=design.fasm"),
-        *("--report", "report.json", "--write", "routed.json", "--timing-allow-fail"),
+        *("--pre-place", "border.py", "--timing-allow-fail"),
+        *("--report", "report.json", "--write", "routed.json"),
         cwd=work,
         log=work / "nextpnr.log",
         timeout=limit,

@@ -6,8 +6,8 @@ it leaves out the load that a wire's branches put on it; the delay of a LUT in i
 loaded into nextpnr once more, which then knows the loads, and written out as SDF with every delay.
 This module reads that and goes over all paths between flip-flops and block RAMs itself, with a
 guard added for every LUT on the way. Interconnect, carry chains and block RAMs have real figures.
-None of this knows the PS7, whose pins have no delays, or the chip's speed grade: these are
-estimates, to be named so.
+None of this knows the chip's speed grade or what the PS7's pins need, for which PS7_NS is taken:
+these are estimates, to be named so.
 """
 
 from __future__ import annotations
@@ -21,6 +21,9 @@ from typing import Any
 
 GUARD_NS = 0.5
 """Added for every LUT on a path."""
+
+PS7_NS = 1.5
+"""Taken for every pin of the PS7: from the clock to an output, and before the clock at an input."""
 
 SLOW_CYCLES = 8
 """Clock cycles for paths from nets that a board lists as slow."""
@@ -127,14 +130,20 @@ def worst_path(
 ) -> TimingPath:
     """The slowest of all paths between clocked cells, with `guard_ns` for every LUT on it.
 
-    Paths from the cells `slow` are left out, or are the only ones with `only_slow`.
+    The PS7 is one of them, but for its clocks and resets. Paths from the cells `slow` are left
+    out, or are the only ones with `only_slow`.
     """
     fan_in: dict[Pin, list[tuple[Pin, float]]] = defaultdict(list)
     fan_out: dict[Pin, list[Pin]] = defaultdict(list)
     starts: dict[Pin, float] = {}
+    setups = {cell: dict(ports) for cell, ports in delays.setups.items()}
     for source, sink, delay in delays.wires:
         fan_in[sink].append((source, delay))
         fan_out[source].append(sink)
+        if _is_ps7(delays, source) and not source[1].startswith("FCLK") and not only_slow:
+            starts[source] = PS7_NS * 1000
+        if _is_ps7(delays, sink):
+            setups.setdefault(sink[0], {})[sink[1]] = PS7_NS * 1000
     for cell, arcs in delays.arcs.items():
         guard = guard_ns * 1000 if "LUT" in delays.types[cell] else 0.0
         clocks = delays.clocks.get(cell, set())
@@ -149,8 +158,8 @@ def worst_path(
     arrival, before = _propagate(starts, fan_in, fan_out)
     ends = (
         (arrival[(cell, port)] + setup, cell, port, setup)
-        for cell, setups in delays.setups.items()
-        for port, setup in setups.items()
+        for cell, ports in setups.items()
+        for port, setup in ports.items()
         if (cell, port) in arrival
     )
     slowest = max(ends, key=lambda e: e[0], default=None)
@@ -158,6 +167,10 @@ def worst_path(
         raise TimingError("no path between clocked cells")
     total, cell, port, setup = slowest
     return _trace(delays, before, arrival, (cell, port), total, setup)
+
+
+def _is_ps7(delays: Delays, pin: Pin) -> bool:
+    return delays.types.get(pin[0], "").startswith("PS7")
 
 
 def _propagate(

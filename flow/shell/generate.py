@@ -1,6 +1,7 @@
-"""What is made of the register description: register file, driver's map, table for the README.
+"""What is made of the register description: register file, driver's map, table for the README;
+and for the Alveo kernel its arguments and the host program's map (flow/vendor/kernel.py).
 
-`python -m flow.shell.generate` writes the three files anew; `--check` only says which is stale.
+`python -m flow.shell.generate` writes all of them anew; `--check` only says which is stale.
 """
 
 from __future__ import annotations
@@ -12,10 +13,12 @@ from pathlib import Path
 from flow.errors import UserError
 from flow.paths import ROOT, RTL
 from flow.shell.registers import Block, Field, Map, Register, load
+from flow.vendor import kernel
 
 REGFILE = RTL / "shell_regfile.sv"
 DRIVER_MAP = ROOT / "hw" / "driver" / "hanbit_board" / "register_map.py"
 README = ROOT / "hw" / "README.md"
+GROUP = 8  # registers read through one multiplexer: few levels of LUTs
 BEGIN, END = "<!-- registers: generated -->\n", "<!-- registers: end -->\n"
 
 
@@ -29,7 +32,8 @@ def systemverilog(found: Map) -> str:
     """The register file behind a register bus, as gp0_slave has it."""
     every = [(b, r) for b in found.blocks for r in b.registers]
     bits = (max(b.offset + r.offset for b, r in every) // 4).bit_length()
-    ports, resets, stores, pulses, reads, known = [], [], [], [], [], []
+    ports, resets, stores, pulses, known = [], [], [], [], []
+    reads: list[list[str]] = []
     writable = [(b, r) for b, r in every if r.writable]
     for block, register in every:
         index = f"{bits}'d{(block.offset + register.offset) // 4}"
@@ -58,7 +62,8 @@ def systemverilog(found: Map) -> str:
             ports.append(f"    output logic         {name},")
             pulses.append(f"  assign {name} = reg_read && index == {index};")
         if value := _value(register, parts):
-            reads += _wrapped(f"      {index}: reg_rdata <= {value};")
+            group = len(reads) // GROUP
+            reads.append(_wrapped(f"      {index}: read{group}_q <= {value};"))
     cases = _wrapped(f"      {', '.join(known)}: reg_known = reg_index[9:{bits}] == '0;")
     hits = [
         f"    write_q[{i}] <= reg_write && index == {bits}'d{(b.offset + r.offset) // 4};"
@@ -107,16 +112,23 @@ def systemverilog(found: Map) -> str:
             "    end",
             "  end",
             "",
-            "  always_ff @(posedge aclk) begin",
-            "    unique case (index)",
-            *reads,
-            "      default: reg_rdata <= 32'd0;",
-            "    endcase",
-            "  end",
+            *_readers(reads),
             "endmodule",
             "",
         ]
     )
+
+
+def _readers(reads: list[list[str]]) -> list[str]:
+    """Registers in groups, each with a multiplexer; all but one read as 0, so an OR is the last."""
+    groups = [reads[at : at + GROUP] for at in range(0, len(reads), GROUP)]
+    names = [f"read{number}_q" for number in range(len(groups))]
+    lines = [f"  logic [31:0] {', '.join(names)};", f"  assign reg_rdata = {' | '.join(names)};"]
+    lines += ["  always_ff @(posedge aclk) begin"]
+    for name, group in zip(names, groups, strict=True):
+        lines += ["    unique case (index)", *(line for entry in group for line in entry)]
+        lines += [f"      default: {name} <= 32'd0;", "    endcase"]
+    return [*lines, "  end"]
 
 
 def _wrapped(line: str) -> list[str]:
@@ -232,6 +244,8 @@ def files() -> dict[Path, str]:
         REGFILE: systemverilog(found),
         DRIVER_MAP: driver_map(found),
         README: readme(found, README.read_text()),
+        kernel.RTL: kernel.systemverilog(kernel.load()),
+        kernel.MAP: kernel.python_map(kernel.load()),
     }
 
 

@@ -7,13 +7,20 @@ and the reference for the tests. An image is a row of elements in the order of t
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any, Protocol
 
 import numpy as np
 
 from flow.errors import UserError
-from flow.rtl.codegen import Design
 
 WORD = 8  # bytes
+
+
+class Streams(Protocol):
+    """What is needed of flow.rtl.codegen.Design: its streams, input first, output last."""
+
+    @property
+    def taps(self) -> tuple[Any, ...]: ...
 
 
 @dataclass(frozen=True)
@@ -94,7 +101,7 @@ class Output:
         return used.view(self.dtype).reshape(images, self.results)
 
 
-def of_design(design: Design, packed: bool = False) -> tuple[Input, Output]:
+def of_design(design: Streams, packed: bool = False) -> tuple[Input, Output]:
     """The layout for a generated core. packed: one bit of memory an input element."""
     first, last = design.taps[0], design.taps[-1]
     memory_bits = 1 if packed else first.bits

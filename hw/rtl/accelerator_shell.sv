@@ -277,7 +277,22 @@ module accelerator_shell #(
     .m_axis_tready(core_in_tready)
   );
 
-  // Core to memory.
+  // Core to memory. A register stage, so that no ready goes from the writer through the whole core.
+  logic [OUT_BITS-1:0] result_tdata;
+  logic result_tvalid, result_tready;
+  axis_reg #(
+    .WIDTH(OUT_BITS)
+  ) result_stage (
+    .aclk(aclk),
+    .aresetn(core_aresetn),
+    .s_axis_tdata(core_out_tdata),
+    .s_axis_tvalid(core_out_tvalid),
+    .s_axis_tready(core_out_tready),
+    .m_axis_tdata(result_tdata),
+    .m_axis_tvalid(result_tvalid),
+    .m_axis_tready(result_tready)
+  );
+
   logic [63:0] packed_tdata, write_tdata;
   logic packed_tvalid, packed_tready, write_tvalid, write_tready, write_moved;
   pack #(
@@ -293,9 +308,9 @@ module accelerator_shell #(
     .aresetn(core_aresetn),
     .start(write_start),
     .images(write_images),
-    .s_axis_tdata(core_out_tdata),
-    .s_axis_tvalid(core_out_tvalid),
-    .s_axis_tready(core_out_tready),
+    .s_axis_tdata(result_tdata),
+    .s_axis_tvalid(result_tvalid),
+    .s_axis_tready(result_tready),
     .m_axis_tdata(packed_tdata),
     .m_axis_tvalid(packed_tvalid),
     .m_axis_tready(packed_tready)

@@ -16,7 +16,7 @@
 //   As in gp0_slave.sv: what the bus drives is captured by flip-flops before anything else, only
 //   arready reaches one flip-flop through one LUT; what drives the bus is flip-flops and constants.
 //
-// Rate: a word a cycle. Latency: 3 cycles from `start` to arvalid, 3 from rvalid to m_axis_tvalid.
+// Rate: a word a cycle. Latency: 3 cycles from `start` to arvalid, 4 from rvalid to m_axis_tvalid.
 // Legal: ADDR_BITS 12 to 64, DEPTH a power of two from 32 up.
 module dma_read #(
   parameter int unsigned ADDR_BITS = 32,
@@ -68,6 +68,10 @@ module dma_read #(
     r_data_q <= m_axi_rdata;
   end
   assign moved = r_valid_q;
+
+  // Once more, on the long way from the bus to the buffer.
+  logic word_valid_q;
+  logic [63:0] word_q;
 
   // What is asked for.
   typedef enum logic [2:0] {
@@ -126,10 +130,13 @@ module dma_read #(
     end
   end
 
-  // Three cycles or more lie between two bursts, so room_q may be a cycle late.
+  // Three cycles or more lie between two bursts, so room_q may be a cycle late; a place that becomes
+  // free may be late too.
+  logic pop_q;
   always_ff @(posedge aclk) begin
+    pop_q <= pop && clear_n && aresetn;
     room_q <= reserved_q <= COUNT_BITS'(DEPTH - 16);
-    reserved_q <= reserved_q + (issue ? COUNT_BITS'(length_q) : '0) - COUNT_BITS'(pop);
+    reserved_q <= reserved_q + (issue ? COUNT_BITS'(length_q) : '0) - COUNT_BITS'(pop_q);
     expected_q <= expected_q + (issue ? COUNT_BITS'(length_q) : '0) - COUNT_BITS'(r_valid_q);
     if (r_valid_q && r_bad_q) failed <= 1'b1;
     if (r_valid_q) checksum <= {checksum[30:0], checksum[31]} ^ r_data_q[63:32] ^ r_data_q[31:0];
@@ -146,6 +153,11 @@ module dma_read #(
     end
   end
 
+  always_ff @(posedge aclk) begin
+    word_valid_q <= r_valid_q && !r_bad_q && !stop_q && !failed && clear_n && aresetn;
+    word_q <= r_data_q;
+  end
+
   // The buffer; a word that arrives has a place.
   // verilator lint_off UNUSEDSIGNAL
   logic has_place;
@@ -157,8 +169,8 @@ module dma_read #(
   ) buffer (
     .aclk(aclk),
     .aresetn(clear_n && aresetn),
-    .s_axis_tdata(r_data_q),
-    .s_axis_tvalid(r_valid_q && !r_bad_q && !stop_q && !failed),
+    .s_axis_tdata(word_q),
+    .s_axis_tvalid(word_valid_q),
     .s_axis_tready(has_place),
     .m_axis_tdata(m_axis_tdata),
     .m_axis_tvalid(m_axis_tvalid),

@@ -155,11 +155,12 @@ module dma_write #(
       default: state_q <= IDLE;
     endcase
     if (claim) beats_q <= length_q;
-    if (load) begin
+    if (load) beats_q <= beats_q - 5'd1;
+    // Whatever stands here while wvalid is low does not matter: one flip-flop enables all.
+    if (!m_axi_wvalid) begin
       m_axi_wdata <= word;
       m_axi_wlast <= beats_q == 5'd1;
       m_axi_wstrb <= final_q && beats_q == 5'd1 ? last_strobe_q : 8'hFF;
-      beats_q <= beats_q - 5'd1;
     end
     if (!aresetn) begin
       state_q <= IDLE;
@@ -170,9 +171,11 @@ module dma_write #(
   end
 
   logic started_q;  // the words of the run have been counted
+  logic claim_q;    // a cycle late: no burst looks for words sooner than two cycles after another
   always_ff @(posedge aclk) begin
     started_q <= state_q != IDLE;
-    held_q <= held_q + COUNT_BITS'(take) - (claim ? COUNT_BITS'(length_q) : '0);
+    claim_q <= claim && clear_n && aresetn;
+    held_q <= held_q + COUNT_BITS'(take) - (claim_q ? COUNT_BITS'(length_q) : '0);
     unanswered_q <= unanswered_q + ANSWER_BITS'(claim) - ANSWER_BITS'(b_valid_q);
     some_wanted_q <= wanted_q > WORD_BITS'(take);
     if (take) wanted_q <= wanted_q - WORD_BITS'(1);

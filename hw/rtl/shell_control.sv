@@ -3,7 +3,7 @@
 // Function
 //   A start (a pulse from the registers) of a DMA that is idle, with a legal descriptor, no error
 //   and no reset under way, goes through to that DMA; any other sets an error. Any error sets
-//   `stop`, which ends both DMAs. `done` of a DMA is set when it ends or its start was refused,
+//   `stop`, which ends both DMAs. It goes through a cycle later. `done` of a DMA is set when it ends or its start was refused,
 //   and cleared by its next start.
 //   A soft reset stops both DMAs, waits until the bus has answered all that was asked, then
 //   holds `core_aresetn` low for 16 cycles and everything idle for 16 more: it may take many cycles to
@@ -42,15 +42,17 @@ module shell_control (
 );
   logic [4:0] reset_count_q;
   logic draining_q, read_busy_q, write_busy_q, allowed;
-  logic read_refused, write_refused;
+  logic read_accepted, write_accepted, read_refused, write_refused;
 
   assign allowed = !resetting && !error;
-  assign read_start = start_read && allowed && !read_busy && read_legal;
-  assign write_start = start_write && allowed && !write_busy && write_legal;
-  assign read_refused = start_read && !read_start;
-  assign write_refused = start_write && !write_start;
+  assign read_accepted = start_read && allowed && !read_busy && read_legal;
+  assign write_accepted = start_write && allowed && !write_busy && write_legal;
+  assign read_refused = start_read && !read_accepted;
+  assign write_refused = start_write && !write_accepted;
 
   always_ff @(posedge aclk) begin
+    read_start <= read_accepted && aresetn;
+    write_start <= write_accepted && aresetn;
     read_busy_q <= read_busy;
     write_busy_q <= write_busy;
 

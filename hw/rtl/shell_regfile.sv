@@ -122,40 +122,51 @@ module shell_regfile (
     end
   end
 
+  logic [31:0] read0_q, read1_q, read2_q, read3_q;
+  assign reg_rdata = read0_q | read1_q | read2_q | read3_q;
   always_ff @(posedge aclk) begin
     unique case (index)
-      7'd0: reg_rdata <= 32'h686E6232;
-      7'd1: reg_rdata <= shell_build;
-      7'd3: reg_rdata <= {27'd0, shell_status_error, shell_status_running, shell_status_odma_busy,
+      7'd0: read0_q <= 32'h686E6232;
+      7'd1: read0_q <= shell_build;
+      7'd3: read0_q <= {27'd0, shell_status_error, shell_status_running, shell_status_odma_busy,
           shell_status_idma_busy, shell_status_resetting};
-      7'd4: reg_rdata <= {27'd0, shell_error_start, shell_error_descriptor, shell_error_timeout,
+      7'd4: read0_q <= {27'd0, shell_error_start, shell_error_descriptor, shell_error_timeout,
           shell_error_write, shell_error_read};
-      7'd5: reg_rdata <= shell_timeout;
-      7'd6: reg_rdata <= shell_scratch;
-      7'd7: reg_rdata <= shell_cycles;
-      7'd8: reg_rdata <= {8'd0, shell_input_bits, shell_input_words};
-      7'd9: reg_rdata <= {7'd0, shell_output_signed, shell_output_bits, shell_output_bytes};
-      7'd10: reg_rdata <= {30'd0, shell_mode_route};
-      7'd11: reg_rdata <= shell_checksum;
-      7'd16: reg_rdata <= shell_run_low;
-      7'd17: reg_rdata <= shell_run_high;
-      7'd18: reg_rdata <= shell_latency_low;
-      7'd19: reg_rdata <= shell_latency_high;
-      7'd20: reg_rdata <= shell_stall_in_low;
-      7'd21: reg_rdata <= shell_stall_in_high;
-      7'd22: reg_rdata <= shell_stall_out_low;
-      7'd23: reg_rdata <= shell_stall_out_high;
-      7'd64: reg_rdata <= {28'd0, idma0_control_ready, idma0_control_idle, idma0_control_done,
+      7'd5: read0_q <= shell_timeout;
+      7'd6: read0_q <= shell_scratch;
+      7'd7: read0_q <= shell_cycles;
+      7'd8: read0_q <= {8'd0, shell_input_bits, shell_input_words};
+      default: read0_q <= 32'd0;
+    endcase
+    unique case (index)
+      7'd9: read1_q <= {7'd0, shell_output_signed, shell_output_bits, shell_output_bytes};
+      7'd10: read1_q <= {30'd0, shell_mode_route};
+      7'd11: read1_q <= shell_checksum;
+      7'd16: read1_q <= shell_run_low;
+      7'd17: read1_q <= shell_run_high;
+      7'd18: read1_q <= shell_latency_low;
+      7'd19: read1_q <= shell_latency_high;
+      7'd20: read1_q <= shell_stall_in_low;
+      default: read1_q <= 32'd0;
+    endcase
+    unique case (index)
+      7'd21: read2_q <= shell_stall_in_high;
+      7'd22: read2_q <= shell_stall_out_low;
+      7'd23: read2_q <= shell_stall_out_high;
+      7'd64: read2_q <= {28'd0, idma0_control_ready, idma0_control_idle, idma0_control_done,
           idma0_control_busy};
-      7'd68: reg_rdata <= idma0_address_low;
-      7'd69: reg_rdata <= idma0_address_high;
-      7'd71: reg_rdata <= {12'd0, idma0_batch_images};
-      7'd96: reg_rdata <= {28'd0, odma0_control_ready, odma0_control_idle, odma0_control_done,
+      7'd68: read2_q <= idma0_address_low;
+      7'd69: read2_q <= idma0_address_high;
+      7'd71: read2_q <= {12'd0, idma0_batch_images};
+      7'd96: read2_q <= {28'd0, odma0_control_ready, odma0_control_idle, odma0_control_done,
           odma0_control_busy};
-      7'd100: reg_rdata <= odma0_address_low;
-      7'd101: reg_rdata <= odma0_address_high;
-      7'd103: reg_rdata <= {12'd0, odma0_batch_images};
-      default: reg_rdata <= 32'd0;
+      default: read2_q <= 32'd0;
+    endcase
+    unique case (index)
+      7'd100: read3_q <= odma0_address_low;
+      7'd101: read3_q <= odma0_address_high;
+      7'd103: read3_q <= {12'd0, odma0_batch_images};
+      default: read3_q <= 32'd0;
     endcase
   end
 endmodule

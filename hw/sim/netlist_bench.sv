@@ -11,13 +11,31 @@
 //
 // The design's parameters are this module's.
 module netlist_bench #(
-    parameter int unsigned IN_BITS = 8,
+    parameter int unsigned IN_ELEMENTS = 8,
+    parameter int unsigned IN_ELEMENT_BITS = 8,
+    parameter int unsigned IN_MEMORY_BITS = 8,
+    parameter int unsigned IN_BEATS = 8,
+    parameter int unsigned IN_BITS = 64,
+    parameter int unsigned OUT_ELEMENTS = 1,
+    parameter int unsigned OUT_ELEMENT_BITS = 4,
+    parameter int unsigned OUT_MEMORY_BITS = 8,
+    parameter int unsigned OUT_SIGNED = 0,
+    parameter int unsigned OUT_BEATS = 1,
     parameter int unsigned OUT_BITS = 8,
     parameter logic [31:0] BUILD = 32'd0
 );
   logic [3:0] rtl_led, placed_led;
   pynq_z2 #(
+      .IN_ELEMENTS(IN_ELEMENTS),
+      .IN_ELEMENT_BITS(IN_ELEMENT_BITS),
+      .IN_MEMORY_BITS(IN_MEMORY_BITS),
+      .IN_BEATS(IN_BEATS),
       .IN_BITS(IN_BITS),
+      .OUT_ELEMENTS(OUT_ELEMENTS),
+      .OUT_ELEMENT_BITS(OUT_ELEMENT_BITS),
+      .OUT_MEMORY_BITS(OUT_MEMORY_BITS),
+      .OUT_SIGNED(OUT_SIGNED),
+      .OUT_BEATS(OUT_BEATS),
       .OUT_BITS(OUT_BITS),
       .BUILD(BUILD)
   ) rtl (
@@ -30,8 +48,38 @@ module netlist_bench #(
   logic [11:0] placed_bid, placed_rid;
   logic [1:0] placed_bresp, placed_rresp;
   logic [31:0] placed_rdata;
+  logic placed_hp_aclk;
+  logic placed_hp_rdissuecap1en;
+  logic placed_hp_wrissuecap1en;
+  logic placed_hp_arvalid;
+  logic [5:0] placed_hp_arid;
+  logic [31:0] placed_hp_araddr;
+  logic [3:0] placed_hp_arlen;
+  logic [1:0] placed_hp_arsize;
+  logic [1:0] placed_hp_arburst;
+  logic [3:0] placed_hp_arcache;
+  logic [1:0] placed_hp_arlock;
+  logic [2:0] placed_hp_arprot;
+  logic [3:0] placed_hp_arqos;
+  logic placed_hp_rready;
+  logic placed_hp_awvalid;
+  logic [5:0] placed_hp_awid;
+  logic [31:0] placed_hp_awaddr;
+  logic [3:0] placed_hp_awlen;
+  logic [1:0] placed_hp_awsize;
+  logic [1:0] placed_hp_awburst;
+  logic [3:0] placed_hp_awcache;
+  logic [1:0] placed_hp_awlock;
+  logic [2:0] placed_hp_awprot;
+  logic [3:0] placed_hp_awqos;
+  logic placed_hp_wvalid;
+  logic [5:0] placed_hp_wid;
+  logic [63:0] placed_hp_wdata;
+  logic [7:0] placed_hp_wstrb;
+  logic placed_hp_wlast;
+  logic placed_hp_bready;
 
-  // Pins that the model does not have, such as AWCACHE, are 0; the shell does not look at them.
+  // Pins that the model does not have, such as AWCACHE of GP0, are 0; the shell does not look at them.
   netlist placed (
       .ps7_FCLKCLK(rtl.ps7.FCLKCLK),
       .ps7_FCLKRESETN(rtl.ps7.FCLKRESETN),
@@ -77,6 +125,52 @@ module netlist_bench #(
       .ps7_MAXIGP0RDATA(placed_rdata),
       .ps7_MAXIGP0RRESP(placed_rresp),
       .ps7_MAXIGP0RLAST(placed_rlast),
+      .ps7_SAXIHP0ACLK(placed_hp_aclk),
+      .ps7_SAXIHP0RDISSUECAP1EN(placed_hp_rdissuecap1en),
+      .ps7_SAXIHP0WRISSUECAP1EN(placed_hp_wrissuecap1en),
+      .ps7_SAXIHP0ARVALID(placed_hp_arvalid),
+      .ps7_SAXIHP0ARID(placed_hp_arid),
+      .ps7_SAXIHP0ARADDR(placed_hp_araddr),
+      .ps7_SAXIHP0ARLEN(placed_hp_arlen),
+      .ps7_SAXIHP0ARSIZE(placed_hp_arsize),
+      .ps7_SAXIHP0ARBURST(placed_hp_arburst),
+      .ps7_SAXIHP0ARCACHE(placed_hp_arcache),
+      .ps7_SAXIHP0ARLOCK(placed_hp_arlock),
+      .ps7_SAXIHP0ARPROT(placed_hp_arprot),
+      .ps7_SAXIHP0ARQOS(placed_hp_arqos),
+      .ps7_SAXIHP0RREADY(placed_hp_rready),
+      .ps7_SAXIHP0AWVALID(placed_hp_awvalid),
+      .ps7_SAXIHP0AWID(placed_hp_awid),
+      .ps7_SAXIHP0AWADDR(placed_hp_awaddr),
+      .ps7_SAXIHP0AWLEN(placed_hp_awlen),
+      .ps7_SAXIHP0AWSIZE(placed_hp_awsize),
+      .ps7_SAXIHP0AWBURST(placed_hp_awburst),
+      .ps7_SAXIHP0AWCACHE(placed_hp_awcache),
+      .ps7_SAXIHP0AWLOCK(placed_hp_awlock),
+      .ps7_SAXIHP0AWPROT(placed_hp_awprot),
+      .ps7_SAXIHP0AWQOS(placed_hp_awqos),
+      .ps7_SAXIHP0WVALID(placed_hp_wvalid),
+      .ps7_SAXIHP0WID(placed_hp_wid),
+      .ps7_SAXIHP0WDATA(placed_hp_wdata),
+      .ps7_SAXIHP0WSTRB(placed_hp_wstrb),
+      .ps7_SAXIHP0WLAST(placed_hp_wlast),
+      .ps7_SAXIHP0BREADY(placed_hp_bready),
+      .ps7_SAXIHP0ARESETN(1'b0),
+      .ps7_SAXIHP0ARREADY(rtl.ps7.SAXIHP0ARREADY),
+      .ps7_SAXIHP0RVALID(rtl.ps7.SAXIHP0RVALID),
+      .ps7_SAXIHP0RID(rtl.ps7.SAXIHP0RID),
+      .ps7_SAXIHP0RDATA(rtl.ps7.SAXIHP0RDATA),
+      .ps7_SAXIHP0RRESP(rtl.ps7.SAXIHP0RRESP),
+      .ps7_SAXIHP0RLAST(rtl.ps7.SAXIHP0RLAST),
+      .ps7_SAXIHP0AWREADY(rtl.ps7.SAXIHP0AWREADY),
+      .ps7_SAXIHP0WREADY(rtl.ps7.SAXIHP0WREADY),
+      .ps7_SAXIHP0BVALID(rtl.ps7.SAXIHP0BVALID),
+      .ps7_SAXIHP0BID(rtl.ps7.SAXIHP0BID),
+      .ps7_SAXIHP0BRESP(rtl.ps7.SAXIHP0BRESP),
+      .ps7_SAXIHP0RACOUNT(3'd0),
+      .ps7_SAXIHP0RCOUNT(8'd0),
+      .ps7_SAXIHP0WACOUNT(6'd0),
+      .ps7_SAXIHP0WCOUNT(8'd0),
       .pad_R14(placed_led[0]),
       .pad_P14(placed_led[1]),
       .pad_N16(placed_led[2]),
@@ -87,8 +181,8 @@ module netlist_bench #(
   logic different;
   string name;
 
-  task automatic check(input string signal, input logic [31:0] in_netlist,
-                       input logic [31:0] in_rtl);
+  task automatic check(input string signal, input logic [63:0] in_netlist,
+                       input logic [63:0] in_rtl);
     if (in_netlist != in_rtl) begin
       different = 1'b1;
       $fdisplay(result, "cycle %0d: %s is %0h in the netlist, %0h in the RTL", cycles, signal,
@@ -97,21 +191,51 @@ module netlist_bench #(
   endtask
 
   task automatic check_all;
-    check("FPGAIDLEN", 32'(placed_idle_n), 32'(rtl.ps7.FPGAIDLEN));
-    check("IRQF2P", 32'(placed_irq), 32'(rtl.ps7.IRQF2P));
-    check("MAXIGP0ACLK", 32'(placed_aclk), 32'(rtl.ps7.MAXIGP0ACLK));
-    check("MAXIGP0AWREADY", 32'(placed_awready), 32'(rtl.ps7.MAXIGP0AWREADY));
-    check("MAXIGP0WREADY", 32'(placed_wready), 32'(rtl.ps7.MAXIGP0WREADY));
-    check("MAXIGP0BVALID", 32'(placed_bvalid), 32'(rtl.ps7.MAXIGP0BVALID));
-    check("MAXIGP0BID", 32'(placed_bid), 32'(rtl.ps7.MAXIGP0BID));
-    check("MAXIGP0BRESP", 32'(placed_bresp), 32'(rtl.ps7.MAXIGP0BRESP));
-    check("MAXIGP0ARREADY", 32'(placed_arready), 32'(rtl.ps7.MAXIGP0ARREADY));
-    check("MAXIGP0RVALID", 32'(placed_rvalid), 32'(rtl.ps7.MAXIGP0RVALID));
-    check("MAXIGP0RID", 32'(placed_rid), 32'(rtl.ps7.MAXIGP0RID));
-    check("MAXIGP0RDATA", placed_rdata, rtl.ps7.MAXIGP0RDATA);
-    check("MAXIGP0RRESP", 32'(placed_rresp), 32'(rtl.ps7.MAXIGP0RRESP));
-    check("MAXIGP0RLAST", 32'(placed_rlast), 32'(rtl.ps7.MAXIGP0RLAST));
-    check("led", 32'(placed_led), 32'(rtl_led));
+    check("FPGAIDLEN", 64'(placed_idle_n), 64'(rtl.ps7.FPGAIDLEN));
+    check("IRQF2P", 64'(placed_irq), 64'(rtl.ps7.IRQF2P));
+    check("MAXIGP0ACLK", 64'(placed_aclk), 64'(rtl.ps7.MAXIGP0ACLK));
+    check("MAXIGP0AWREADY", 64'(placed_awready), 64'(rtl.ps7.MAXIGP0AWREADY));
+    check("MAXIGP0WREADY", 64'(placed_wready), 64'(rtl.ps7.MAXIGP0WREADY));
+    check("MAXIGP0BVALID", 64'(placed_bvalid), 64'(rtl.ps7.MAXIGP0BVALID));
+    check("MAXIGP0BID", 64'(placed_bid), 64'(rtl.ps7.MAXIGP0BID));
+    check("MAXIGP0BRESP", 64'(placed_bresp), 64'(rtl.ps7.MAXIGP0BRESP));
+    check("MAXIGP0ARREADY", 64'(placed_arready), 64'(rtl.ps7.MAXIGP0ARREADY));
+    check("MAXIGP0RVALID", 64'(placed_rvalid), 64'(rtl.ps7.MAXIGP0RVALID));
+    check("MAXIGP0RID", 64'(placed_rid), 64'(rtl.ps7.MAXIGP0RID));
+    check("MAXIGP0RDATA", 64'(placed_rdata), 64'(rtl.ps7.MAXIGP0RDATA));
+    check("MAXIGP0RRESP", 64'(placed_rresp), 64'(rtl.ps7.MAXIGP0RRESP));
+    check("MAXIGP0RLAST", 64'(placed_rlast), 64'(rtl.ps7.MAXIGP0RLAST));
+    check("SAXIHP0ACLK", 64'(placed_hp_aclk), 64'(rtl.ps7.SAXIHP0ACLK));
+    check("SAXIHP0RDISSUECAP1EN", 64'(placed_hp_rdissuecap1en), 64'(rtl.ps7.SAXIHP0RDISSUECAP1EN));
+    check("SAXIHP0WRISSUECAP1EN", 64'(placed_hp_wrissuecap1en), 64'(rtl.ps7.SAXIHP0WRISSUECAP1EN));
+    check("SAXIHP0ARVALID", 64'(placed_hp_arvalid), 64'(rtl.ps7.SAXIHP0ARVALID));
+    check("SAXIHP0ARID", 64'(placed_hp_arid), 64'(rtl.ps7.SAXIHP0ARID));
+    check("SAXIHP0ARADDR", 64'(placed_hp_araddr), 64'(rtl.ps7.SAXIHP0ARADDR));
+    check("SAXIHP0ARLEN", 64'(placed_hp_arlen), 64'(rtl.ps7.SAXIHP0ARLEN));
+    check("SAXIHP0ARSIZE", 64'(placed_hp_arsize), 64'(rtl.ps7.SAXIHP0ARSIZE));
+    check("SAXIHP0ARBURST", 64'(placed_hp_arburst), 64'(rtl.ps7.SAXIHP0ARBURST));
+    check("SAXIHP0ARCACHE", 64'(placed_hp_arcache), 64'(rtl.ps7.SAXIHP0ARCACHE));
+    check("SAXIHP0ARLOCK", 64'(placed_hp_arlock), 64'(rtl.ps7.SAXIHP0ARLOCK));
+    check("SAXIHP0ARPROT", 64'(placed_hp_arprot), 64'(rtl.ps7.SAXIHP0ARPROT));
+    check("SAXIHP0ARQOS", 64'(placed_hp_arqos), 64'(rtl.ps7.SAXIHP0ARQOS));
+    check("SAXIHP0RREADY", 64'(placed_hp_rready), 64'(rtl.ps7.SAXIHP0RREADY));
+    check("SAXIHP0AWVALID", 64'(placed_hp_awvalid), 64'(rtl.ps7.SAXIHP0AWVALID));
+    check("SAXIHP0AWID", 64'(placed_hp_awid), 64'(rtl.ps7.SAXIHP0AWID));
+    check("SAXIHP0AWADDR", 64'(placed_hp_awaddr), 64'(rtl.ps7.SAXIHP0AWADDR));
+    check("SAXIHP0AWLEN", 64'(placed_hp_awlen), 64'(rtl.ps7.SAXIHP0AWLEN));
+    check("SAXIHP0AWSIZE", 64'(placed_hp_awsize), 64'(rtl.ps7.SAXIHP0AWSIZE));
+    check("SAXIHP0AWBURST", 64'(placed_hp_awburst), 64'(rtl.ps7.SAXIHP0AWBURST));
+    check("SAXIHP0AWCACHE", 64'(placed_hp_awcache), 64'(rtl.ps7.SAXIHP0AWCACHE));
+    check("SAXIHP0AWLOCK", 64'(placed_hp_awlock), 64'(rtl.ps7.SAXIHP0AWLOCK));
+    check("SAXIHP0AWPROT", 64'(placed_hp_awprot), 64'(rtl.ps7.SAXIHP0AWPROT));
+    check("SAXIHP0AWQOS", 64'(placed_hp_awqos), 64'(rtl.ps7.SAXIHP0AWQOS));
+    check("SAXIHP0WVALID", 64'(placed_hp_wvalid), 64'(rtl.ps7.SAXIHP0WVALID));
+    check("SAXIHP0WID", 64'(placed_hp_wid), 64'(rtl.ps7.SAXIHP0WID));
+    check("SAXIHP0WDATA", placed_hp_wdata, rtl.ps7.SAXIHP0WDATA);
+    check("SAXIHP0WSTRB", 64'(placed_hp_wstrb), 64'(rtl.ps7.SAXIHP0WSTRB));
+    check("SAXIHP0WLAST", 64'(placed_hp_wlast), 64'(rtl.ps7.SAXIHP0WLAST));
+    check("SAXIHP0BREADY", 64'(placed_hp_bready), 64'(rtl.ps7.SAXIHP0BREADY));
+    check("led", 64'(placed_led), 64'(rtl_led));
     if (different) $finish;
   endtask
 

@@ -1,7 +1,8 @@
-// The Zynq's processing system, for simulation: FCLK0, its reset, and an AXI3 master on M_AXI_GP0
-// that plays a script. `BUFG` is here too, so that the whole of `pynq_z2` can be simulated.
+// The Zynq's processing system, for simulation: FCLK0, its reset, an AXI3 master on M_AXI_GP0 that
+// plays a script, and memory behind S_AXI_HP0 (hp_memory.sv). `BUFG` is here too, so that the whole
+// of `pynq_z2` can be simulated.
 //
-// Plus arguments
+// Plus arguments: those of hp_memory.sv, and
 //   +script=FILE   what to do, see below
 //   +replies=FILE  gets one line for each reply
 //   +seed=N        of the random delays; +gap=N: 0 as fast as can be, N up to N cycles of delay
@@ -12,6 +13,7 @@
 //   x addr data read_addr                     write and read   reply: x resp resp data
 //                                             at the same time
 //   p addr mask value tries                   read until masked word = value   reply: p reads
+//   m addr words                              memory        reply: m data, for each word of 64 bits
 //   c cycles                                  wait
 // The last reply is "end cycles"; "fault: reason" stands where the slave broke a rule of AXI or
 // left an access unanswered for 4096 cycles, or where a poll ran out of tries.
@@ -57,7 +59,50 @@ module PS7 (
     input  logic [11:0] MAXIGP0RID,
     input  logic [31:0] MAXIGP0RDATA,
     input  logic [1:0]  MAXIGP0RRESP,
-    input  logic        MAXIGP0RLAST
+    input  logic        MAXIGP0RLAST,
+    // verilator lint_off UNUSEDSIGNAL
+    input  logic        SAXIHP0ACLK,
+    input  logic        SAXIHP0RDISSUECAP1EN,
+    input  logic        SAXIHP0WRISSUECAP1EN,
+    input  logic        SAXIHP0ARVALID,
+    input  logic [5:0]   SAXIHP0ARID,
+    input  logic [31:0]  SAXIHP0ARADDR,
+    input  logic [3:0]   SAXIHP0ARLEN,
+    input  logic [1:0]   SAXIHP0ARSIZE,
+    input  logic [1:0]   SAXIHP0ARBURST,
+    input  logic [3:0]   SAXIHP0ARCACHE,
+    input  logic [1:0]   SAXIHP0ARLOCK,
+    input  logic [2:0]   SAXIHP0ARPROT,
+    input  logic [3:0]   SAXIHP0ARQOS,
+    input  logic        SAXIHP0RREADY,
+    input  logic        SAXIHP0AWVALID,
+    input  logic [5:0]   SAXIHP0AWID,
+    input  logic [31:0]  SAXIHP0AWADDR,
+    input  logic [3:0]   SAXIHP0AWLEN,
+    input  logic [1:0]   SAXIHP0AWSIZE,
+    input  logic [1:0]   SAXIHP0AWBURST,
+    input  logic [3:0]   SAXIHP0AWCACHE,
+    input  logic [1:0]   SAXIHP0AWLOCK,
+    input  logic [2:0]   SAXIHP0AWPROT,
+    input  logic [3:0]   SAXIHP0AWQOS,
+    input  logic        SAXIHP0WVALID,
+    input  logic [5:0]   SAXIHP0WID,
+    input  logic [63:0]  SAXIHP0WDATA,
+    input  logic [7:0]   SAXIHP0WSTRB,
+    input  logic        SAXIHP0WLAST,
+    input  logic        SAXIHP0BREADY,
+    output logic        SAXIHP0ARREADY,
+    output logic        SAXIHP0RVALID,
+    output logic [5:0]   SAXIHP0RID,
+    output logic [63:0]  SAXIHP0RDATA,
+    output logic [1:0]   SAXIHP0RRESP,
+    output logic        SAXIHP0RLAST,
+    output logic        SAXIHP0AWREADY,
+    output logic        SAXIHP0WREADY,
+    output logic        SAXIHP0BVALID,
+    output logic [5:0]   SAXIHP0BID,
+    output logic [1:0]   SAXIHP0BRESP
+    // verilator lint_on UNUSEDSIGNAL
 );
   localparam int unsigned LIMIT = 4096;  // cycles after which an access counts as unanswered
 
@@ -74,6 +119,41 @@ module PS7 (
   end
   assign FCLKCLK = {3'b000, clk};
   assign FCLKRESETN = {3'b000, resetn};
+
+  hp_memory hp0 (
+      .clk(clk),
+      .resetn(resetn),
+      .arvalid(SAXIHP0ARVALID),
+      .arid(SAXIHP0ARID),
+      .araddr(SAXIHP0ARADDR),
+      .arlen(SAXIHP0ARLEN),
+      .arsize(SAXIHP0ARSIZE),
+      .arburst(SAXIHP0ARBURST),
+      .rready(SAXIHP0RREADY),
+      .awvalid(SAXIHP0AWVALID),
+      .awid(SAXIHP0AWID),
+      .awaddr(SAXIHP0AWADDR),
+      .awlen(SAXIHP0AWLEN),
+      .awsize(SAXIHP0AWSIZE),
+      .awburst(SAXIHP0AWBURST),
+      .wvalid(SAXIHP0WVALID),
+      .wid(SAXIHP0WID),
+      .wdata(SAXIHP0WDATA),
+      .wstrb(SAXIHP0WSTRB),
+      .wlast(SAXIHP0WLAST),
+      .bready(SAXIHP0BREADY),
+      .arready(SAXIHP0ARREADY),
+      .rvalid(SAXIHP0RVALID),
+      .rid(SAXIHP0RID),
+      .rdata(SAXIHP0RDATA),
+      .rresp(SAXIHP0RRESP),
+      .rlast(SAXIHP0RLAST),
+      .awready(SAXIHP0AWREADY),
+      .wready(SAXIHP0WREADY),
+      .bvalid(SAXIHP0BVALID),
+      .bid(SAXIHP0BID),
+      .bresp(SAXIHP0BRESP)
+  );
 
   integer script, replies, status, gap;
   logic [31:0] rng;
@@ -220,6 +300,8 @@ module PS7 (
       fault("R changed while it waited for RREADY");
     if (FPGAIDLEN !== 1'b1 || IRQF2P !== 20'd0 || MAXIGP0ACLK !== FCLKCLK[0])
       fault("FPGAIDLEN, IRQF2P or MAXIGP0ACLK is not tied");
+    if (SAXIHP0ACLK !== FCLKCLK[0]) fault("SAXIHP0ACLK is not the clock");
+    if (hp0.broken != "") fault(hp0.broken);
   end
 
   // The script.
@@ -285,6 +367,11 @@ module PS7 (
           end
           if ((read_data[0] & mask) != value) fault("a poll ran out of tries");
           $fdisplay(replies, "p %0d", beats);
+        end
+        "m": begin
+          status = $fscanf(script, "%h %h", addr, count);
+          for (integer i = 0; i < integer'(count); i = i + 1)
+            $fdisplay(replies, "m %016x", hp0.memory[hp0.place(addr)+i]);
         end
         "c": begin
           status = $fscanf(script, "%h", count);

@@ -6,7 +6,18 @@ from itertools import pairwise
 
 import numpy as np
 
-from flow.graph import Graph, LabelSelect, Layer, MatrixVector, Stream, Threshold, divisors
+from flow.graph import (
+    Graph,
+    LabelSelect,
+    Layer,
+    MatrixVector,
+    MaxPool,
+    SlidingWindow,
+    Stream,
+    Threshold,
+    divisors,
+    windows_shape,
+)
 
 
 def mlp(
@@ -62,8 +73,16 @@ def randomly_folded(graph: Graph, seed: int) -> Graph:
                 "SIMD": int(rng.choice(divisors(layer.MW))),
                 "ram_style": str(rng.choice(["lut", "block"])),
             }
-        elif isinstance(layer, Threshold):
-            folding[layer.name] = {"PE": int(rng.choice(divisors(layer.channels)))}
+        elif isinstance(layer, (Threshold, MaxPool)):
+            channels = graph.streams[layer.source].channels
+            folding[layer.name] = {"PE": int(rng.choice(divisors(channels)))}
+        elif isinstance(layer, SlidingWindow):
+            source = graph.streams[layer.source]
+            whole = windows_shape(source.shape, layer)[-1]
+            folding[layer.name] = {
+                "SIMD": int(rng.choice(divisors(source.channels))),
+                "parallel_window": int(rng.choice([0, whole])),
+            }
         elif isinstance(layer, LabelSelect):
             folding[layer.name] = {"PE": int(rng.choice(divisors(layer.classes)))}
     return graph.with_folding(folding)

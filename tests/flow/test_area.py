@@ -78,6 +78,10 @@ def test_owners_and_layers_add_up():
         {"name": "second", "lut": 2, "ff": 1, "bram36": 1.0},
         {"name": "shell", "lut": 0, "ff": 1, "bram36": 0.0},
     ]
+    assert area.parts(layers) == {
+        "shell": {"lut": 0, "ff": 1, "bram36": 0.0},
+        "core": {"lut": 3, "ff": 2, "bram36": 1.0},
+    }
     whole = placed.area(cells)
     for kind in ("lut", "ff", "bram36"):
         assert sum(row[kind] for row in layers) == whole[kind]

@@ -4,48 +4,21 @@ import json
 from types import SimpleNamespace
 
 import pytest
+from tiny_core import tiny_core
 
-from flow.bits import fasm
+from flow.bits import bitfile, fasm
 from flow.errors import UserError
 from flow.implement import bitstream, boards
+from flow.implement.sources import write_sources
 from flow.implement.synthesis import synthesise
 
 BOARD = boards.load("pynq-z2")
 
-CORE = """
-module top (
-  input logic aclk,
-  input logic aresetn,
-  input logic [31:0] s_axis_tdata,
-  input logic s_axis_tvalid,
-  output logic s_axis_tready,
-  output logic [7:0] m_axis_tdata,
-  output logic m_axis_tvalid,
-  input logic m_axis_tready
-);
-  assign s_axis_tready = !m_axis_tvalid;
-  always_ff @(posedge aclk) begin
-    if (s_axis_tvalid && s_axis_tready) begin
-      m_axis_tdata <= s_axis_tdata[7:0] + s_axis_tdata[15:8] + s_axis_tdata[31:24];
-      m_axis_tvalid <= 1'b1;
-    end
-    if (m_axis_tvalid && m_axis_tready) m_axis_tvalid <= 1'b0;
-    if (!aresetn) m_axis_tvalid <= 1'b0;
-  end
-  EXTRA
-endmodule
-"""
-
 
 @pytest.fixture
 def design(tmp_path):
-    """A core without units that adds three bytes."""
-    folder = tmp_path / "rtl"
-    folder.mkdir()
-    (folder / "top.sv").write_text(CORE.replace("EXTRA", ""))
-    return SimpleNamespace(
-        folder=folder, files=("top.sv",), in_bits=32, out_bits=8, memories=(), units=()
-    )
+    """A core without units."""
+    return tiny_core(tmp_path / "rtl", 4, 8, 8)
 
 
 def test_a_design_that_does_not_fit():
@@ -65,14 +38,17 @@ def test_a_full_disk(tmp_path, monkeypatch):
 def test_rtl_that_does_not_parse(design, tmp_path):
     (design.folder / "top.sv").write_text("module top (input logic aclk\n")
     with pytest.raises(UserError, match=r"synthesis failed: top\.sv:1: ERROR.*yosys\.log") as error:
-        bitstream.synthesise_design(design, BOARD, tmp_path / "sources")
+        bitstream.synthesise_sources(write_sources(design, BOARD, tmp_path / "sources"))
     assert "\n" not in str(error.value)
 
 
 def test_a_clock_edge_that_the_tools_get_wrong_is_refused(design, tmp_path):
     falling = "logic q; always_ff @(negedge aclk) q <= s_axis_tvalid; assign unused = q;"
-    text = CORE.replace("EXTRA", falling).replace("input logic aclk", "output unused, input aclk")
-    (design.folder / "top.sv").write_text(text)
+    tiny_core(tmp_path / "rtl", 4, 8, 8, falling)
+    text = (design.folder / "top.sv").read_text()
+    (design.folder / "top.sv").write_text(
+        text.replace("input logic aclk", "output unused, input aclk")
+    )
     with pytest.raises(UserError, match=r"is a FDRE_1 .*this kind of flip-flop is not proven"):
         synthesise(["top.sv"], "top", {}, design.folder, tmp_path / "yosys.log")
 
@@ -85,12 +61,16 @@ def test_a_tiny_design_to_a_bitstream_read_back(design, tmp_path):
     assert bit["readback"]["missing"] == bit["readback"]["extra"] == 0
     assert bit["readback"]["features"] > 5000
     assert (folder / bit["path"]).stat().st_size == bit["bytes"]
-    assert area["stage"] == "routed" and 150 < area["lut"] <= 500
+    assert area["stage"] == "routed" and 1000 < area["lut"] <= 2500 and area["dsp"] == 0
     for kind in ("lut", "ff", "bram36"):
         assert sum(layer[kind] for layer in area["layers"]) == area[kind]
+        assert area["shell"][kind] + area["core"][kind] == area[kind]
     assert timing["clock_mhz"] <= timing["fmax_guarded_mhz"] <= timing["fmax_loaded_mhz"]
     assert timing["fmax_loaded_mhz"] <= timing["fmax_mhz"]
     assert result["pnr_seed"] == 1
+    payload = bitfile.read(folder / "design.bit").payload
+    assert (folder / "design.bin").read_bytes()[::-1][:4] == payload[-4:]
+    assert len(payload) == (folder / "design.bin").stat().st_size
     assert (folder / "floorplan.png").stat().st_size > 5000
     # nextpnr's grid is the database's grid: the tiles where cells lie are tiles that are configured
     places = json.loads((folder / "placement.json").read_text())

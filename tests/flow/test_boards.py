@@ -62,6 +62,7 @@ def test_a_copy_loads(tmp_path):
         ("dsp = 220", "dsp = 220\nuram = 1", "uram"),
         ("max_divisor = 63", "max_divisor = 63\nspeed = 2", "unknown key 'speed'"),
         ("pynq_z2.xdc", "other.xdc", r"other\.xdc, which is not there"),
+        ("MAXIGP0 = [52, ", "MAXIGP0 = [", "needs four numbers: x0, y0, x1, y1"),
         ("[clock]", "[clock", "board.toml"),
     ],
 )

@@ -104,3 +104,20 @@ def test_small_designs_stay_as_they_are():
     before = copy.deepcopy(module)
     assert fanout.split(module) == 0
     assert module == before
+
+
+@pytest.mark.parametrize("before", range(14))
+def test_the_write_enables_of_a_block_ram_stay_on_one_driver(before):
+    module = design(2, before)
+    for name in ("ram0", "ram1"):
+        module["cells"][name] = {
+            "type": "RAMB36E1",
+            "parameters": {},
+            "connections": {"WEBWE": [6] * 8, "WEA": ["0"] * 4, "DOADO": [len(name)]},
+            "port_directions": {"WEBWE": "input", "WEA": "input", "DOADO": "output"},
+        }
+    fanout.split(module)
+    drivers = [set(module["cells"][name]["connections"]["WEBWE"]) for name in ("ram0", "ram1")]
+    assert [len(bits) for bits in drivers] == [1, 1]
+    if before == 13:
+        assert drivers[0] != drivers[1]  # but two of them may have two

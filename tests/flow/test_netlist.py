@@ -245,7 +245,7 @@ def test_ports_of_another_design_are_refused(design, tmp_path):
     """The board's bench drives only what the shell uses; here a pin that it does not know."""
     extracted = netlist.extract(design / "design.fasm", PART, tmp_path / "netlist.v")
     wrong = netlist.Netlist(
-        extracted.path, extracted.cells, extracted.ps7_inputs, frozenset({"SAXIHP0RDATA"}), []
+        extracted.path, extracted.cells, extracted.ps7_inputs, frozenset({"SAXIHP1RDATA"}), []
     )
-    with pytest.raises(MismatchError, match="reads PS7 pin SAXIHP0RDATA"):
+    with pytest.raises(MismatchError, match="reads PS7 pin SAXIHP1RDATA"):
         netlist_sim.simulate_netlist(wrong, [], {}, "", tmp_path / "run")

@@ -1,19 +1,21 @@
-"""A whole board design and the netlist of its FASM, in lockstep on accesses over GP0."""
+"""A whole board design and the netlist of its FASM, in lockstep on batches of images."""
 
-import random
 import re
 from pathlib import Path
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 from flow import tools
 from flow.bits import netlist, netlist_sim
+from flow.bits.prove import TIMING, Plan
 from flow.errors import MismatchError
 from flow.implement import boards
+from flow.implement.sources import Sources, write_sources
+from flow.shell import layout, processor
 
 BOARD = boards.load("pynq-z2")
-IN_BITS, OUT_BITS, BUILD = 40, 24, 0x1234_5678
-BASE = 0x43C0_0000
 WIDTH, DEPTH = 18, 1024
 
 # A pipeline with a memory: out = words[in[9:0]] + in[33:16], one beat in, one out.
@@ -54,26 +56,35 @@ endmodule
 """
 
 
+def taps() -> tuple[SimpleNamespace, ...]:
+    source = SimpleNamespace(bits=40, parallel=1, beats=1, signed=False)
+    return source, SimpleNamespace(bits=24, parallel=1, beats=1, signed=False)
+
+
 @pytest.fixture(scope="module")
 def built(tmp_path_factory) -> Path:
     """Folder with design.fasm of the core above in the board's shell, and its sources."""
     folder = tmp_path_factory.mktemp("bitstream")
-    sources = folder / "sources"
-    sources.mkdir()
-    (sources / "core.sv").write_text(CORE)
-    rng = random.Random(5)
-    words = [f"{rng.getrandbits(WIDTH):05x}" for _ in range(DEPTH)]
-    (sources / "words.mem").write_text("\n".join(words) + "\n")
-    for path in BOARD.sources:
-        (sources / path.name).write_text(path.read_text())
-    files = ["core.sv", *(path.name for path in BOARD.sources)]
-    parameters = {"IN_BITS": IN_BITS, "OUT_BITS": OUT_BITS, "BUILD": BUILD}
-    values = " ".join(f"-chparam {name} {value}" for name, value in parameters.items())
+    core = folder / "core"
+    core.mkdir()
+    (core / "core.sv").write_text(CORE)
+    words = np.random.default_rng(5).integers(0, 1 << WIDTH, DEPTH)
+    (core / "words.mem").write_text("".join(f"{word:05x}\n" for word in words))
+    design = SimpleNamespace(
+        folder=core,
+        files=("core.sv",),
+        in_bits=40,
+        out_bits=24,
+        memories=(SimpleNamespace(file="words.mem"),),
+        taps=taps(),
+    )
+    sources = write_sources(design, BOARD, folder / "sources")
+    values = " ".join(f"-chparam {name} {value}" for name, value in sources.parameters.items())
     synthesis = (
-        f"read_verilog -sv {' '.join(files)}; hierarchy -top {BOARD.top} {values}; "
+        f"read_verilog -sv {' '.join(sources.files)}; hierarchy -top {sources.top} {values}; "
         "synth_xilinx -flatten -abc9 -nodsp -nosrl -nolutram -arch xc7; write_json netlist.json"
     )
-    tools.run("yosys", "-q", "-p", synthesis, cwd=sources, log=folder / "yosys.log")
+    tools.run("yosys", "-q", "-p", synthesis, cwd=sources.folder, log=folder / "yosys.log")
     tools.run(
         "nextpnr-himbaechel-xilinx",
         *("--device", BOARD.part, "--json", "sources/netlist.json"),
@@ -84,48 +95,44 @@ def built(tmp_path_factory) -> Path:
     return folder
 
 
-def attempt(folder: Path, script: str, gap: int = 0) -> netlist_sim.NetlistRun:
+def attempt(
+    folder: Path, text: str, memory: np.ndarray, timing: dict[str, int] | None = None
+) -> netlist_sim.NetlistRun:
     """Simulate a script on the RTL and on the netlist of folder/design.fasm."""
-    sources = folder / "sources"
-    work = folder / "proof"
+    sources, work = Sources.load(folder / "sources"), folder / "proof"
     work.mkdir(exist_ok=True)
-    (work / "words.mem").write_text((sources / "words.mem").read_text())
+    (work / "words.mem").write_text((sources.folder / "words.mem").read_text())
+    processor.write_memory(work / "memory.hex", memory)
     extracted = netlist.extract(folder / "design.fasm", BOARD.part, work / "netlist.v")
-    rtl = [sources / "core.sv", *(sources / path.name for path in BOARD.sources)]
-    parameters = {"IN_BITS": IN_BITS, "OUT_BITS": OUT_BITS, "BUILD": BUILD}
-    return netlist_sim.simulate_netlist(extracted, rtl, parameters, script, work, gap=gap)
-
-
-def access(images: list[int]) -> str:
-    """Read ID and BUILD, push each input in two words and read its result; read CYCLES."""
-    lines = [f"r {BASE:x} 1 2 1", f"r {BASE + 4:x} 1 2 1"]
-    for image in images:
-        lines.append(f"p {BASE + 0x0C:x} 1 1 100")
-        lines.append(f"w {BASE + 0x10:x} 0 2 f 2 {image & 0xFFFFFFFF:x} {image >> 32:x}")
-        lines.append(f"p {BASE + 0x0C:x} 2 2 100")
-        lines.append(f"r {BASE + 0x14:x} 1 2 1")
-    lines.append(f"r {BASE + 0x18:x} 1 2 1")
-    return "\n".join(lines) + "\n"
+    return netlist_sim.simulate_netlist(
+        extracted, sources.paths, sources.parameters, text, work, timing
+    )
 
 
 @pytest.mark.slow
 def test_a_bitstream_equals_its_rtl_and_a_wrong_one_does_not(built):
-    words = [int(w, 16) for w in (built / "sources/words.mem").read_text().split()]
-    rng = random.Random(3)
-    images = [rng.getrandbits(IN_BITS) for _ in range(40)]
-    expected = [words[i & 1023] + (i >> 16 & 0x3FFFF) for i in images]
+    words = np.array([int(w, 16) for w in (built / "sources/words.mem").read_text().split()])
+    images = np.random.default_rng(3).integers(0, 1 << 40, (40, 1))
+    expected = words[images & 1023] + (images >> 16 & 0x3FFFF)
+    plan = Plan(*layout.of_design(SimpleNamespace(taps=taps())), images, expected)
+    build = Sources.load(built / "sources").build_hash
     cycles = []
-    for gap in (0, 6):  # as fast as can be, then with random delays on every channel
-        run = attempt(built, access(images), gap)
-        answers = [int(reply.split()[2], 16) for reply in run.replies if reply.startswith("r ")]
-        assert answers[:-1] == [0x686E6231, BUILD, *expected]
-        assert 0 < answers[-1] < run.cycles
+    for timing in (None, TIMING):  # as fast as can be, then with delays on every channel
+        run = attempt(built, plan.script.text, plan.memory, timing)
+        plan.check(plan.script.replies(run.replies), build)
         cycles.append(run.cycles)
-    assert cycles[1] > cycles[0] > 40 * 10
+    assert cycles[1] > cycles[0] > 40
+
+    # Other results than those that must come.
+    plan.expected[7] += 1
+    with pytest.raises(MismatchError, match=r"image 7: .* 1 of 39 images differ"):
+        plan.check(plan.script.replies(run.replies), build)
 
     # Without its script's answers a run is no proof.
+    endless = processor.Script()
+    endless.wait("shell.ID", 1, 1, tries=3)
     with pytest.raises(MismatchError, match="did not end: fault: a poll ran out of tries"):
-        attempt(built, f"p {BASE:x} 1 0 3\n")
+        attempt(built, endless.text, plan.memory)
 
     # The LUT of a carry chain's first bit, inverted: the signal and the cycle are named.
     right = (built / "design.fasm").read_text()
@@ -135,7 +142,7 @@ def test_a_bitstream_equals_its_rtl_and_a_wrong_one_does_not(built):
     (built / "design.fasm").write_text(right.replace(init[0], init[0].replace(init[1], inverse)))
     try:
         with pytest.raises(MismatchError, match=r"cycle \d+: \w+ is \w+ in the netlist") as error:
-            attempt(built, access(images))
+            attempt(built, plan.script.text, plan.memory)
         assert re.fullmatch(r"cycle \d+: \w+", error.value.where)
     finally:
         (built / "design.fasm").write_text(right)

@@ -38,7 +38,10 @@ SECTIONS = {
         "stalled_mismatches": 0,
         "latency_cycles": 200,
         "interval_cycles": 50,
-        "layers": [{"name": "fc0", "cycles": 50, "expected": 50}],
+        "layers": [
+            {"name": "window", "expected": 30},  # not measured
+            {"name": "fc0", "cycles": 50, "expected": 50},
+        ],
     },
     "area": {
         "stage": "routed",
@@ -46,6 +49,8 @@ SECTIONS = {
         "ff": 99,
         "bram36": 1.5,
         "dsp": 0,
+        "shell": {"lut": 234, "ff": 49, "bram36": 0.0},
+        "core": {"lut": 1000, "ff": 50, "bram36": 1.5},
         "layers": [{"name": "fc0", "lut": 1000, "ff": 50, "bram36": 1.5}],
     },
     "timing": {"clock_mhz": 100.0, "fmax_mhz": 160.0, "fmax_guarded_mhz": 110.0},

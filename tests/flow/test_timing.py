@@ -159,3 +159,24 @@ def test_slow_cells_are_timed_apart():
     assert worst_path(delays).start == "reset"
     assert worst_path(delays, slow={"reset"}).start == "data"
     assert worst_path(delays, slow={"reset"}, only_slow=True).start == "reset"
+
+
+def test_the_ps7_is_a_clocked_cell_but_for_its_clocks():
+    delays = Delays(
+        wires=[
+            (("a", "Q"), ("ps7", "SAXIHP0WDATA5"), 6000.0),
+            (("ps7", "MAXIGP0WVALID"), ("b", "D"), 5000.0),
+            (("ps7", "FCLKRESETN0"), ("b", "R"), 9000.0),
+        ],
+        arcs={"a": [("CK", "Q", 350.0)]},
+        setups={"b": {"D": 100.0, "R": 100.0}},
+        clocks={"a": {"CK"}, "b": {"CK"}},
+        types={"a": "SLICE_FFX", "b": "SLICE_FFX", "ps7": "PS7_PS7"},
+    )
+    path = worst_path(delays)
+    assert (path.start, path.end) == ("a", "ps7")
+    assert path.delay_ns == pytest.approx(0.35 + 6.0 + timing.PS7_NS)
+    delays.wires[0] = (*delays.wires[0][:2], 4000.0)
+    path = worst_path(delays)
+    assert (path.start, path.end) == ("ps7", "b")
+    assert path.delay_ns == pytest.approx(timing.PS7_NS + 5.0 + 0.1)

@@ -1,4 +1,4 @@
-// The whole of pynq_z2_dma with a core like shell_bench's; its PS7 hands the bench's signals through.
+// The whole of pynq_z2 with a core like shell_bench's; its PS7 hands the bench's signals through.
 //
 // PS7 joins M_AXI_GP0 and S_AXI_HP0 to the ports of the same meaning of this bench.
 /* verilator lint_off DECLFILENAME */
@@ -209,7 +209,7 @@ module pynq_bench (
   input  logic [5:0]           m_axi_bid,
   input  logic [1:0]           m_axi_bresp
 );
-  pynq_z2_dma #(
+  pynq_z2 #(
     .IN_ELEMENTS(16),
     .IN_BEATS(49),
     .IN_BITS(128),

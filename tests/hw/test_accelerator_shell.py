@@ -40,7 +40,7 @@ def test_packed_images_in_scores_out(tmp_path):
 
 def test_the_top_of_the_pynq_z2(tmp_path):
     """The same through the pins of the PS7."""
-    more = [HERE / "pynq_bench.sv", ROOT / "hw/boards/pynq-z2/pynq_z2_dma.sv"]
+    more = [HERE / "pynq_bench.sv", ROOT / "hw/boards/pynq-z2/pynq_z2.sv"]
     built = cocotb_bench.build(tmp_path, "pynq_bench", {}, more)
     program = replace(built, parameters=PIXELS | {"ADDR_BITS": 32})
     program.run("bench_shell", only="registers|every_access|batches$|errors|port")
@@ -141,14 +141,14 @@ endmodule
 @pytest.mark.slow
 def test_the_shell_fits_and_its_border_is_flip_flops(tmp_path):
     """`synthesise` refuses signals of the PS7 that touch more than a flip-flop and one LUT."""
-    sources = [*sorted(RTL.glob("*.sv")), ROOT / "hw/boards/pynq-z2/pynq_z2_dma.sv"]
+    sources = [*sorted(RTL.glob("*.sv")), ROOT / "hw/boards/pynq-z2/pynq_z2.sv"]
     for source in sources:
         (tmp_path / source.name).write_text(source.read_text())
     (tmp_path / "top.sv").write_text(CORE)
     files = [*(source.name for source in sources), "top.sv"]
     slow = ("aresetn", "core_aresetn")
     netlist = synthesis.synthesise(
-        files, "pynq_z2_dma", dict(PIXELS), tmp_path, tmp_path / "synthesis.log", slow
+        files, "pynq_z2", dict(PIXELS), tmp_path, tmp_path / "synthesis.log", slow
     )
     print(netlist.area)
     assert netlist.area["lut"] <= 2500

@@ -40,11 +40,36 @@ STREAMS = FIFOS | {
         4,
         6,
     ),
+    "window": (
+        "sliding_window",
+        ".HEIGHT(3), .WIDTH(3), .C(2), .SIMD(1), .KERNEL(2), .REPEAT(2)",
+        1,
+        1,
+    ),
+    "whole window": (
+        "sliding_window",
+        ".HEIGHT(3), .WIDTH(3), .C(1), .SIMD(1), .KERNEL(2), .PARALLEL(1)",
+        1,
+        4,
+    ),
+    "pool": ("max_pool", ".HEIGHT(4), .WIDTH(4), .C(2), .PE(1), .BLOCK(1)", 1, 1),
+    "numbers": (
+        "mvu_int",
+        '.MW(4), .MH(4), .PE(2), .SIMD(2), .IN_BITS(2), .ACC_BITS(5), .WEIGHTS("zero.mem")',
+        4,
+        10,
+    ),
     "folded": (
         "mvu_bin",
         '.MW(6), .MH(4), .PE(2), .SIMD(2), .ACC_BITS(3), .WEIGHTS("zero.mem")',
         2,
         6,
+    ),
+    "long rows": (  # one place at the end, no stall
+        "mvu_bin",
+        '.MW(10), .MH(4), .PE(2), .SIMD(2), .ACC_BITS(4), .WEIGHTS("zero.mem")',
+        2,
+        8,
     ),
 }
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import cases
+import image_cases
 import numpy as np
 import pytest
 from benches import RTL, wrappers
@@ -12,13 +13,18 @@ from benches import RTL, wrappers
 from flow import tools
 
 SOURCES = sorted(RTL.glob("*.sv"))
-CASES = cases.chosen(np.random.default_rng(11)) + cases.sample(seed=3, each=5)
+CASES = [
+    case
+    for module in (cases, image_cases)
+    for case in module.chosen(np.random.default_rng(11)) + module.sample(seed=3, each=5)
+]
 
 ILLEGAL = {
     "mvu_bin": [
         ({"MH": 10, "PE": 3}, "PE must divide MH"),
         ({"MW": 10, "SIMD": 4}, "SIMD must divide MW"),
         ({"MW": 64, "ACC_BITS": 6}, "ACC_BITS cannot hold"),
+        ({"REPLAY": 2}, "REPLAY is 0 or 1"),
     ],
     "threshold": [
         ({"C": 10, "PE": 4}, "PE must divide C"),
@@ -31,6 +37,22 @@ ILLEGAL = {
     ],
     "axis_width": [({"IN_BITS": 8, "OUT_BITS": 12}, "multiple of the other")],
     "axis_fifo": [({"DEPTH": 1}, "DEPTH must be at least 2")],
+    "sliding_window": [
+        ({"KERNEL": 9}, "KERNEL must be"),
+        ({"C": 6, "SIMD": 4}, "SIMD must divide C"),
+        ({"PARALLEL": 1, "REPEAT": 2}, "REPEAT at least 1, and 1 with"),
+    ],
+    "max_pool": [
+        ({"SIZE": 1}, "SIZE must be"),
+        ({"C": 6, "PE": 4}, "PE must divide C"),
+    ],
+    "mvu_int": [
+        ({"PE": 3}, "PE must divide MH"),
+        ({"SIMD": 4}, "SIMD must divide MW"),
+        ({"ACC_BITS": 7}, "ACC_BITS must be"),
+    ],
+    "signed_sum": [({"N": 4, "OUT_BITS": 10}, "OUT_BITS cannot hold")],
+    "ram": [({"DEPTH": 2049}, "DEPTH 2..2048")],
     "popcount": [({"N": 8, "OUT_BITS": 3}, "OUT_BITS wide enough")],
     "rom": [({"BLOCK": 2}, "BLOCK 0 or 1")],
 }

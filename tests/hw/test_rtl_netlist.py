@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import cases
+import image_cases
 import numpy as np
 import pytest
 from benches import RTL, run, wrappers, write_mem
@@ -26,6 +27,8 @@ def test_mapped_netlist_equals_numpy(tmp_path: Path) -> None:
         cases.mvu("wide", rng, 65, 4, 1, 65),
         cases.threshold("multi", rng, 12, 3, 3, 6, signed=1),
         cases.label("tree", rng, 10, 5, 6),
+        image_cases.mvu_int("numbers", rng, 14, 4, 2, 7, in_bits=4),
+        image_cases.pool("pool", rng, 5, 6, 4, 2, 2),
     ]
     (tmp_path / "duts.sv").write_text(wrappers(chosen, tmp_path))
     sources = " ".join(map(str, sorted(RTL.glob("*.sv"))))
@@ -63,3 +66,15 @@ def test_rom_lies_where_it_should(block: int, lut: int, ff: int, bram36: float, 
     parameters = {"WIDTH": 40, "DEPTH": 64, "BLOCK": block}
     area = synthesise(["rom.sv"], "rom", parameters, tmp_path, tmp_path / "log").area
     assert area == {"lut": lut, "ff": ff, "bram36": bram36, "dsp": 0}
+
+
+@pytest.mark.parametrize(("C", "bits", "bram36"), [(1, 8, 0.5), (1, 1, 0.5), (40, 1, 1)])
+def test_lines_of_windows_lie_in_proven_block_ram(C: int, bits: int, bram36: float, tmp_path):
+    """Words of any width; `synthesise` refuses blocks that are too narrow."""
+    files = ["sliding_window.sv", "ram.sv", "wrap_counter.sv"]
+    for name in files:
+        (tmp_path / name).write_bytes((RTL / name).read_bytes())
+    parameters = {"HEIGHT": 8, "WIDTH": 20, "C": C, "SIMD": C, "BITS": bits, "PARALLEL": 1}
+    area = synthesise(files, "sliding_window", parameters, tmp_path, tmp_path / "log").area
+    assert (area["bram36"], area["dsp"]) == (bram36, 0)
+    assert area["ff"] >= 9 * C * bits

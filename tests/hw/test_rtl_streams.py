@@ -5,12 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 
 import cases
+import image_cases
 import numpy as np
 import pytest
 from benches import HERE, Case, Result, run
 
-CASES = cases.chosen(np.random.default_rng(11)) + cases.sample(seed=3, each=5)
-MANY = cases.sample(seed=4, each=40)
+CASES = [
+    case
+    for module in (cases, image_cases)
+    for case in module.chosen(np.random.default_rng(11)) + module.sample(seed=3, each=5)
+]
+MANY = cases.sample(seed=4, each=40) + image_cases.sample(seed=4, each=40)
 FAULTS = {
     1: "valid_dropped",
     2: "data_changed",

@@ -35,14 +35,29 @@ def test_the_presets_that_exist_have_finns_topologies():
     assert students["cnv-cifar10"].hidden == (512, 512)
     assert {n: s.input for n, s in students.items()} == {
         **dict.fromkeys(("mlp-digits", "tfc-mnist", "sfc-mnist", "lfc-mnist"), "binary"),
+        "tfc-mnist-fast": "binary",
         **dict.fromkeys(("conv-mnist", "cnv-cifar10"), "pixels"),
     }
 
 
-def test_every_preset_distils():
+def test_other_hardware_for_the_weights_of_another_preset(tmp_path):
+    text = 'description = "fast"\nweights_of = "tfc-mnist"\n[hardware]\npacked = true\n'
+    fast, tfc = presets.read(written(tmp_path, text)), presets.load("tfc-mnist")
+    assert fast.fingerprint(3) == tfc.fingerprint(3) and fast.name == "tfc-mnist"
+    assert fast.hardware == presets.Hardware(packed=True) != tfc.hardware
+    for wrong, says in (
+        (text.replace("tfc-mnist", "tfc-mnist-fast"), "has no weights of its own"),
+        (text.replace("tfc-mnist", "tfc"), "no preset 'tfc'"),
+        (text + "[training]\nepochs = 3\n", "with weights_of, section 'training' is unknown"),
+    ):
+        with pytest.raises(UserError, match=says):
+            presets.read(written(tmp_path, wrong))
+
+
+def test_every_preset_distils_but_the_one_that_validated_better_without():
     for name in presets.names():
         distillation = presets.load(name).distillation
-        assert distillation.mode in ("online", "frozen")
+        assert (distillation.mode == "none") == (name == "sfc-mnist"), name
         assert distillation.alpha > 0
 
 
