@@ -206,12 +206,15 @@ module accelerator_shell #(
     .error(error)
   );
 
-  // The route of what is read.
-  logic through_q, copy_q, drop_q;
+  // The route of what is read. It changes only while nothing is under way, more than 16 cycles before
+  // a start (gp0_slave.sv): no part of the timing (`slow` in board.toml).
+  logic through_q, copy_q, drop_q, feeding;
   always_ff @(posedge aclk) begin
-    through_q <= route != COPY && route != DROP;
-    copy_q <= route == COPY;
-    drop_q <= route == DROP;
+    if (!feeding && !write_busy) begin
+      through_q <= route != COPY && route != DROP;
+      copy_q <= route == COPY;
+      drop_q <= route == DROP;
+    end
   end
 
   // Memory to core.
@@ -245,7 +248,8 @@ module accelerator_shell #(
     .m_axis_tready(read_out_tready)
   );
 
-  // Block RAM is slow to answer: a register stage behind it.
+  // Block RAM is slow to answer: a register stage behind it. So is all that lies far away: stages
+  // around the core and before the writer, which lies at the bus.
   axis_reg #(
     .WIDTH(64)
   ) stage (
@@ -259,7 +263,8 @@ module accelerator_shell #(
     .m_axis_tready(word_tready)
   );
 
-  logic unpack_tready;
+  logic unpack_tready, beat_tvalid, beat_tready;
+  logic [IN_BITS-1:0] beat_tdata;
   unpack #(
     .ELEMENTS(IN_ELEMENTS),
     .MEMORY_BITS(IN_MEMORY_BITS),
@@ -272,29 +277,55 @@ module accelerator_shell #(
     .s_axis_tdata(word_tdata),
     .s_axis_tvalid(word_tvalid && through_q),
     .s_axis_tready(unpack_tready),
+    .m_axis_tdata(beat_tdata),
+    .m_axis_tvalid(beat_tvalid),
+    .m_axis_tready(beat_tready)
+  );
+
+  axis_reg #(
+    .WIDTH(IN_BITS)
+  ) beat_stage (
+    .aclk(aclk),
+    .aresetn(core_aresetn),
+    .s_axis_tdata(beat_tdata),
+    .s_axis_tvalid(beat_tvalid),
+    .s_axis_tready(beat_tready),
     .m_axis_tdata(core_in_tdata),
     .m_axis_tvalid(core_in_tvalid),
     .m_axis_tready(core_in_tready)
   );
 
-  // Core to memory. A register stage, so that no ready goes from the writer through the whole core.
-  logic [OUT_BITS-1:0] result_tdata;
-  logic result_tvalid, result_tready;
+  // Core to memory. A stage on the core's side and one on the writer's.
+  logic [OUT_BITS-1:0] score_tdata, result_tdata;
+  logic score_tvalid, score_tready, result_tvalid, result_tready;
   axis_reg #(
     .WIDTH(OUT_BITS)
-  ) result_stage (
+  ) score_stage (
     .aclk(aclk),
     .aresetn(core_aresetn),
     .s_axis_tdata(core_out_tdata),
     .s_axis_tvalid(core_out_tvalid),
     .s_axis_tready(core_out_tready),
+    .m_axis_tdata(score_tdata),
+    .m_axis_tvalid(score_tvalid),
+    .m_axis_tready(score_tready)
+  );
+  axis_reg #(
+    .WIDTH(OUT_BITS)
+  ) result_stage (
+    .aclk(aclk),
+    .aresetn(core_aresetn),
+    .s_axis_tdata(score_tdata),
+    .s_axis_tvalid(score_tvalid),
+    .s_axis_tready(score_tready),
     .m_axis_tdata(result_tdata),
     .m_axis_tvalid(result_tvalid),
     .m_axis_tready(result_tready)
   );
 
-  logic [63:0] packed_tdata, write_tdata;
-  logic packed_tvalid, packed_tready, write_tvalid, write_tready, write_moved;
+  logic [63:0] packed_tdata, mixed_tdata, write_tdata;
+  logic packed_tvalid, packed_tready, mixed_tvalid, mixed_tready;
+  logic write_tvalid, write_tready, write_moved;
   pack #(
     .ELEMENTS(OUT_ELEMENTS),
     .ELEMENT_BITS(OUT_ELEMENT_BITS),
@@ -348,17 +379,31 @@ module accelerator_shell #(
   );
 
   // The route past the core.
-  assign word_tready = drop_q || (copy_q ? write_tready : unpack_tready);
-  assign write_tdata = copy_q ? word_tdata : packed_tdata;
-  assign write_tvalid = copy_q ? word_tvalid : packed_tvalid;
-  assign packed_tready = !copy_q && write_tready;
+  assign word_tready = drop_q || (copy_q ? mixed_tready : unpack_tready);
+  assign mixed_tdata = copy_q ? word_tdata : packed_tdata;
+  assign mixed_tvalid = copy_q ? word_tvalid : packed_tvalid;
+  assign packed_tready = !copy_q && mixed_tready;
+  axis_reg #(
+    .WIDTH(64)
+  ) write_stage (
+    .aclk(aclk),
+    .aresetn(core_aresetn),
+    .s_axis_tdata(mixed_tdata),
+    .s_axis_tvalid(mixed_tvalid),
+    .s_axis_tready(mixed_tready),
+    .m_axis_tdata(write_tdata),
+    .m_axis_tvalid(write_tvalid),
+    .m_axis_tready(write_tready)
+  );
+
+  assign feeding = read_busy || read_out_tvalid || word_tvalid;
 
   counters counts (
     .aclk(aclk),
     .aresetn(core_aresetn),
     .begin_run(read_start),
     .running(running),
-    .feeding(read_busy || read_out_tvalid || word_tvalid),
+    .feeding(feeding),
     .in_tvalid(core_in_tvalid),
     .in_tready(core_in_tready),
     .out_tvalid(core_out_tvalid),

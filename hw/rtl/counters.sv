@@ -37,18 +37,28 @@ module counters (
   input  logic        moved,
   output logic        timed_out
 );
-  // What happens, a cycle late, so that the counters are off the streams' paths.
-  logic run_q, latency_q, stall_in_q, stall_out_q, waiting_in_q, waiting_out_q, moved_q;
+  // What happens, two cycles late, so that the counters are off the streams' paths.
+  logic begin_q, running_q, in_beat_q, in_gap_q, out_beat_q, out_gap_q, moving_q;
   always_ff @(posedge aclk) begin
-    run_q <= running;
-    if (in_tvalid && in_tready) waiting_in_q <= 1'b0;
-    if (out_tvalid && out_tready) waiting_out_q <= 1'b0;
-    latency_q <= running && waiting_out_q && (!waiting_in_q || (in_tvalid && in_tready))
-                 && !(out_tvalid && out_tready);
-    stall_in_q <= running && feeding && !waiting_in_q && in_tready && !in_tvalid;
-    stall_out_q <= running && out_tvalid && !out_tready;
-    moved_q <= moved || (in_tvalid && in_tready) || (out_tvalid && out_tready);
-    if (begin_run || !aresetn) begin
+    begin_q <= begin_run;
+    running_q <= running;
+    in_beat_q <= in_tvalid && in_tready;
+    in_gap_q <= feeding && !in_tvalid && in_tready;
+    out_beat_q <= out_tvalid && out_tready;
+    out_gap_q <= out_tvalid && !out_tready;
+    moving_q <= moved;
+  end
+
+  logic run_q, latency_q, stall_in_q, stall_out_q, waiting_in_q, waiting_out_q, idle_q;
+  always_ff @(posedge aclk) begin
+    run_q <= running_q;
+    if (in_beat_q) waiting_in_q <= 1'b0;
+    if (out_beat_q) waiting_out_q <= 1'b0;
+    latency_q <= running_q && waiting_out_q && (!waiting_in_q || in_beat_q) && !out_beat_q;
+    stall_in_q <= running_q && !waiting_in_q && in_gap_q;
+    stall_out_q <= running_q && out_gap_q;
+    idle_q <= running_q && !moving_q && !in_beat_q && !out_beat_q;
+    if (begin_q || !aresetn) begin
       waiting_in_q <= 1'b1;
       waiting_out_q <= 1'b1;
     end
@@ -60,7 +70,7 @@ module counters (
     if (latency_q) latency_count_q <= latency_count_q + 64'd1;
     if (stall_in_q) stall_in_count_q <= stall_in_count_q + 64'd1;
     if (stall_out_q) stall_out_count_q <= stall_out_count_q + 64'd1;
-    if (begin_run || !aresetn) begin
+    if (begin_q || !aresetn) begin
       run_count_q <= '0;
       latency_count_q <= '0;
       stall_in_count_q <= '0;
@@ -82,12 +92,12 @@ module counters (
 
   // Counts down from `limit` while nothing moves.
   logic [31:0] patience_q;
-  logic armed_q;
+  logic armed_q, limited_q;
   always_ff @(posedge aclk) begin
-    timed_out <= armed_q && patience_q == 32'd1 && !moved_q && running;
-    patience_q <= patience_q - 32'd1;
-    if (moved_q || !running) patience_q <= limit;
-    armed_q <= running && !moved_q && (armed_q || limit != 32'd0);
+    timed_out <= armed_q && patience_q == 32'd1 && idle_q;
+    limited_q <= limit != 32'd0;
+    patience_q <= idle_q ? patience_q - 32'd1 : limit;
+    armed_q <= idle_q && (armed_q || limited_q);
     if (!aresetn) armed_q <= 1'b0;
   end
 endmodule

@@ -83,15 +83,16 @@ module dma_read #(
   } state_t;
 
   state_t state_q;
+  logic [ADDR_BITS-1:0] address_q;  // of the next burst; the bus has its own copy, at its pins
   logic [WORD_BITS-1:0] left_q;  // words not asked for yet
   logic [4:0] length_q;
   logic [COUNT_BITS-1:0] reserved_q;  // places of the buffer that are taken or promised
   logic [COUNT_BITS-1:0] expected_q;  // words asked for and not arrived
-  logic room_q, stop_q;
+  logic room_q, stop_q, quiet_q, sending_q, sent_q;
   logic issue, pop;
 
   logic [4:0] to_border;
-  assign to_border = 5'd16 - {1'b0, m_axi_araddr[6:3]};
+  assign to_border = 5'd16 - {1'b0, address_q[6:3]};
   assign issue = state_q == ISSUE && room_q && !stop_q;
   assign pop = m_axis_tvalid && m_axis_tready;
   assign busy = state_q != IDLE;
@@ -99,25 +100,29 @@ module dma_read #(
   always_ff @(posedge aclk) begin
     m_axi_arvalid <= (m_axi_arvalid && !m_axi_arready) || issue;
     stop_q <= stop || failed;
+    // Two cycles late: from the pins and back is far.
+    quiet_q <= !m_axi_arvalid;
+    sending_q <= state_q == SEND;
+    sent_q <= state_q == SEND && sending_q && quiet_q;
     unique case (state_q)
-      IDLE:
-      if (start) begin
-        m_axi_araddr <= address;
+      IDLE: begin
+        address_q <= address;
         left_q <= words;
-        state_q <= PLAN;
+        if (start) state_q <= PLAN;
       end
       PLAN: begin
         length_q <= left_q < WORD_BITS'(to_border) ? left_q[4:0] : to_border;
         state_q <= left_q == '0 || stop_q ? DRAIN : ISSUE;
       end
       ISSUE: begin
+        m_axi_araddr <= address_q;
         m_axi_arlen <= 4'(length_q - 5'd1);
         if (stop_q) state_q <= DRAIN;
         else if (room_q) state_q <= SEND;
       end
       SEND:
-      if (!m_axi_arvalid) begin
-        m_axi_araddr <= m_axi_araddr + ADDR_BITS'({length_q, 3'b000});
+      if (sent_q) begin
+        address_q <= address_q + ADDR_BITS'({length_q, 3'b000});
         left_q <= left_q - WORD_BITS'(length_q);
         state_q <= PLAN;
       end
@@ -182,7 +187,10 @@ module dma_read #(
     if (aresetn) begin
       assert (state_q <= DRAIN);
       assert (!m_axi_arvalid || state_q == SEND);
-      assert (m_axi_araddr[2:0] == 3'd0 || state_q == IDLE);
+      assert (!sent_q || (!m_axi_arvalid && state_q != ISSUE));
+      assert (!sending_q || !quiet_q || !m_axi_arvalid);
+      assert (address_q[2:0] == 3'd0 || state_q == IDLE);
+      if (state_q == SEND) assert (m_axi_araddr == address_q);
       if (state_q == ISSUE || state_q == SEND)
         assert (length_q != 5'd0 && length_q <= to_border);
       if (state_q == SEND) assert (m_axi_arlen == 4'(length_q - 5'd1));

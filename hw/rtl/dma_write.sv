@@ -106,16 +106,17 @@ module dma_write #(
   } state_t;
 
   state_t state_q;
+  logic [ADDR_BITS-1:0] address_q;  // of the next burst; the bus has its own copy, at its pins
   logic [WORD_BITS-1:0] left_q;  // words of the run not in a burst yet
   logic [4:0] length_q, beats_q;
   logic [7:0] last_strobe_q;
   logic [COUNT_BITS-1:0] held_q;  // words in the buffer that no burst has claimed
   logic [ANSWER_BITS-1:0] unanswered_q;
-  logic stop_q, ready_q, final_q;
+  logic stop_q, ready_q, final_q, quiet_q, sending_q, sent_q;
   logic claim;
 
   logic [4:0] to_border;
-  assign to_border = 5'd16 - {1'b0, m_axi_awaddr[6:3]};
+  assign to_border = 5'd16 - {1'b0, address_q[6:3]};
   assign claim = state_q == GATHER && ready_q && !stop_q;
   assign load = beats_q != 5'd0 && word_valid && !m_axi_wvalid;
   assign busy = state_q != IDLE;
@@ -125,15 +126,18 @@ module dma_write #(
     m_axi_awvalid <= (m_axi_awvalid && !m_axi_awready) || claim;
     m_axi_wvalid <= (m_axi_wvalid && !m_axi_wready) || load;
     stop_q <= stop || failed;
+    // Two cycles late: from the pins and back is far.
+    quiet_q <= !m_axi_awvalid;
+    sending_q <= state_q == SEND;
+    sent_q <= state_q == SEND && sending_q && quiet_q;
     ready_q <= state_q == GATHER && held_q >= COUNT_BITS'(length_q)
                && unanswered_q < ANSWER_BITS'(OUTSTANDING);
     unique case (state_q)
-      IDLE:
-      if (start) begin
-        m_axi_awaddr <= address;
+      IDLE: begin
+        address_q <= address;
         left_q <= WORD_BITS'(bytes[BYTE_BITS-1:3]) + WORD_BITS'(bytes[2:0] != 3'd0);
         last_strobe_q <= bytes[2:0] == 3'd0 ? 8'hFF : ~(8'hFF << bytes[2:0]);
-        state_q <= PLAN;
+        if (start) state_q <= PLAN;
       end
       PLAN: begin
         final_q <= left_q <= WORD_BITS'(to_border);
@@ -141,13 +145,14 @@ module dma_write #(
         state_q <= left_q == '0 || stop_q ? DRAIN : GATHER;
       end
       GATHER: begin
+        m_axi_awaddr <= address_q;
         m_axi_awlen <= 4'(length_q - 5'd1);
         if (stop_q) state_q <= DRAIN;
         else if (ready_q) state_q <= SEND;
       end
       SEND:
-      if (!m_axi_awvalid && beats_q == 5'd0) begin
-        m_axi_awaddr <= m_axi_awaddr + ADDR_BITS'({length_q, 3'b000});
+      if (sent_q && beats_q == 5'd0) begin
+        address_q <= address_q + ADDR_BITS'({length_q, 3'b000});
         left_q <= left_q - WORD_BITS'(length_q);
         state_q <= PLAN;
       end
@@ -176,7 +181,7 @@ module dma_write #(
     started_q <= state_q != IDLE;
     claim_q <= claim && clear_n && aresetn;
     held_q <= held_q + COUNT_BITS'(take) - (claim_q ? COUNT_BITS'(length_q) : '0);
-    unanswered_q <= unanswered_q + ANSWER_BITS'(claim) - ANSWER_BITS'(b_valid_q);
+    unanswered_q <= unanswered_q + ANSWER_BITS'(claim_q) - ANSWER_BITS'(b_valid_q);
     some_wanted_q <= wanted_q > WORD_BITS'(take);
     if (take) wanted_q <= wanted_q - WORD_BITS'(1);
     if (state_q == PLAN && !started_q) begin
@@ -204,7 +209,10 @@ module dma_write #(
     if (aresetn) begin
       assert (state_q <= DRAIN);
       assert (!m_axi_awvalid || state_q == SEND);
-      assert (m_axi_awaddr[2:0] == 3'd0 || state_q == IDLE);
+      assert (!sent_q || (!m_axi_awvalid && state_q != GATHER));
+      assert (!sending_q || !quiet_q || !m_axi_awvalid);
+      assert (address_q[2:0] == 3'd0 || state_q == IDLE);
+      if (state_q == SEND) assert (m_axi_awaddr == address_q);
       assert (beats_q == 5'd0 || (state_q == SEND && beats_q <= length_q));
       if (state_q == GATHER || state_q == SEND)
         assert (length_q != 5'd0 && length_q <= to_border);

@@ -19,11 +19,15 @@
 //
 // Register bus
 //   reg_write: reg_wdata to word reg_index, one cycle. reg_read: fetch word reg_index, one cycle;
-//   reg_rdata is taken in the next cycle. reg_known answers for reg_index in the same cycle.
+//   reg_rdata is that of the next cycle. reg_known answers for reg_index. All outputs are flip-flops.
+//   reg_index stands still for more than REST cycles before reg_known, reg_write or reg_read matters,
+//   until the cycle after; so does reg_wdata before reg_write; and two writes lie more than REST cycles
+//   apart. So both may take many cycles to the far end of the chip (`slow` in board.toml).
 //
-// Latency: 5 cycles from ARVALID to RVALID, 4 cycles a beat; writes 3 cycles a beat.
+// Latency: REST + 8 cycles from ARVALID to RVALID, about REST + 6 a beat; writes alike.
 module gp0_slave #(
-    parameter logic [31:0] BASE = 32'h43C0_0000
+    parameter logic [31:0] BASE = 32'h43C0_0000,
+    parameter int unsigned REST = 16
 ) (
     input  logic        aclk,
     input  logic        aresetn,
@@ -98,10 +102,10 @@ module gp0_slave #(
   typedef enum logic [2:0] {
     IDLE,    // choose a captured address, answer it with READY
     W_WAIT,  // for captured write data
-    W_TAKE,  // WREADY is high: the register is written
-    W_NEXT,  // the capture still holds the beat that was taken
+    W_TAKE,  // when all rests, write the register
+    W_NEXT,  // it is written
     B_WAIT,  // for BREADY
-    R_READ,  // fetch the register
+    R_READ,  // when all rests, fetch the register
     R_LOAD,  // its word to the boundary
     R_WAIT   // for RREADY
   } state_t;
@@ -130,26 +134,43 @@ module gp0_slave #(
     if (burst_q == WRAP) next_addr = {addr_q[11:6], (addr_q[5:0] & ~mask_q) | (sum[5:0] & mask_q)};
   end
 
-  logic known;
-  logic [1:0] write_resp;
-  assign known = inside_q && reg_known;
-  always_comb begin
-    write_resp = resp_q;
-    if (!known) write_resp = DECERR;
-    else if (resp_q == OKAY && w_strb_q != 4'b1111 && w_strb_q != 4'b0000) write_resp = SLVERR;
+  // The far end, a cycle late.
+  logic known_q, whole_q, partial_q;  // of the strobes: all, some
+  logic [31:0] rdata_q;
+  always_ff @(posedge aclk) begin
+    reg_index <= addr_q[11:2];
+    known_q <= inside_q && reg_known;
+    rdata_q <= reg_rdata;
   end
 
-  assign reg_index = addr_q[11:2];
-  assign reg_wdata = w_data_q;
-  assign reg_write = state_q == W_TAKE && known && w_strb_q == 4'b1111;
-  assign reg_read = state_q == R_READ && known;
+  localparam int unsigned REST_BITS = $clog2(REST + 1);
+  logic [REST_BITS-1:0] rest_q;  // cycles until what was sent there has arrived, less one
+  logic rested_q;
+
+  logic [1:0] write_resp;
+  always_comb begin
+    write_resp = resp_q;
+    if (!known_q) write_resp = DECERR;
+    else if (resp_q == OKAY && partial_q) write_resp = SLVERR;
+  end
 
   always_ff @(posedge aclk) begin
+    rest_q <= rest_q - 1'b1;
+    rested_q <= rested_q || rest_q == '0;
+    reg_write <= 1'b0;
+    reg_read <= 1'b0;
     gp0_awready <= 1'b0;
     gp0_arready <= 1'b0;
     gp0_wready <= 1'b0;
     gp0_bvalid <= gp0_bvalid && !gp0_bready;
     gp0_rvalid <= gp0_rvalid && !gp0_rready;
+    // Whatever stands here while rvalid is low does not matter: one flip-flop enables all.
+    if (!gp0_rvalid) begin
+      gp0_rid <= id_q;
+      gp0_rdata <= known_q ? rdata_q : 32'd0;
+      gp0_rresp <= known_q ? OKAY : DECERR;
+      gp0_rlast <= len_q == 4'd0;
+    end
     unique case (state_q)
       IDLE: begin
         id_q <= head.id;
@@ -160,6 +181,8 @@ module gp0_slave #(
         burst_q <= head.burst;
         mask_q <= (6'(head.len) << head.size) | ((6'd1 << head.size) - 6'd1);
         resp_q <= OKAY;
+        rest_q <= REST_BITS'(REST);
+        rested_q <= 1'b0;
         if (aw_valid_q || ar_valid_q) begin
           write_last_q <= take_write;
           gp0_awready <= take_write;
@@ -170,9 +193,16 @@ module gp0_slave #(
       W_WAIT:
       if (w_valid_q) begin
         gp0_wready <= 1'b1;
+        reg_wdata <= w_data_q;
+        whole_q <= w_strb_q == 4'b1111;
+        partial_q <= w_strb_q != 4'b1111 && w_strb_q != 4'b0000;
+        rest_q <= REST_BITS'(REST);
+        rested_q <= 1'b0;
         state_q <= W_TAKE;
       end
-      W_TAKE: begin
+      W_TAKE:
+      if (rested_q) begin
+        reg_write <= known_q && whole_q;
         resp_q <= write_resp;
         state_q <= W_NEXT;
       end
@@ -189,12 +219,15 @@ module gp0_slave #(
         end
       end
       B_WAIT: if (!gp0_bvalid) state_q <= IDLE;
-      R_READ: state_q <= R_LOAD;
-      R_LOAD: begin
-        gp0_rid <= id_q;
-        gp0_rdata <= known ? reg_rdata : 32'd0;
-        gp0_rresp <= known ? OKAY : DECERR;
-        gp0_rlast <= len_q == 4'd0;
+      R_READ:
+      if (rested_q) begin
+        reg_read <= known_q;
+        rest_q <= REST_BITS'(1);  // to the register and back
+        rested_q <= 1'b0;
+        state_q <= R_LOAD;
+      end
+      R_LOAD:
+      if (rested_q) begin
         gp0_rvalid <= 1'b1;
         state_q <= R_WAIT;
       end
@@ -202,12 +235,16 @@ module gp0_slave #(
       if (!gp0_rvalid) begin
         addr_q <= next_addr;
         len_q <= len_q - 4'd1;
-        state_q <= gp0_rlast ? IDLE : R_READ;
+        rest_q <= REST_BITS'(REST);
+        rested_q <= 1'b0;
+        state_q <= len_q == 4'd0 ? IDLE : R_READ;
       end
     endcase
     if (!aresetn) begin
       state_q <= IDLE;
       write_last_q <= 1'b0;
+      reg_write <= 1'b0;
+      reg_read <= 1'b0;
       gp0_awready <= 1'b0;
       gp0_arready <= 1'b0;
       gp0_wready <= 1'b0;

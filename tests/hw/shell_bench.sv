@@ -99,6 +99,18 @@ module shell_bench #(
     .*
   );
 
+  // What the timing takes for granted (`slow` in board.toml): index and data have long stood still when
+  // they are used, and between two writes a start has time for all that was written before it.
+  logic [41:0] bus_q;
+  int unsigned still_q, since_q;
+  always_ff @(posedge aclk) begin
+    bus_q <= {reg_index, reg_wdata};
+    still_q <= bus_q != {reg_index, reg_wdata} ? 0 : still_q + 1;
+    since_q <= reg_write ? 0 : since_q + 1;
+    if (aresetn && ((reg_write || reg_read) && still_q < 16 || reg_write && since_q < 16))
+      $fatal(1, "the register bus is too fast");
+  end
+
   logic core_aresetn, core_in_tvalid, core_in_tready, core_out_tvalid, core_out_tready;
   logic [IN_BITS-1:0] core_in_tdata;
   logic [OUT_BITS-1:0] core_out_tdata;

@@ -11,7 +11,7 @@ from hanbit_board import register_map
 
 from flow import tools
 from flow.errors import UserError
-from flow.implement import synthesis
+from flow.implement import boards, synthesis
 from flow.paths import ROOT, RTL
 from flow.shell import generate, hwh, layout, registers
 from flow.shell.layout import Input, Output
@@ -146,7 +146,7 @@ def test_the_shell_fits_and_its_border_is_flip_flops(tmp_path):
         (tmp_path / source.name).write_text(source.read_text())
     (tmp_path / "top.sv").write_text(CORE)
     files = [*(source.name for source in sources), "top.sv"]
-    slow = ("aresetn", "core_aresetn")
+    slow = boards.load("pynq-z2").slow
     netlist = synthesis.synthesise(
         files, "pynq_z2", dict(PIXELS), tmp_path, tmp_path / "synthesis.log", slow
     )

@@ -65,7 +65,7 @@ def test_the_bus_rules_hold(tmp_path):
     "fault",
     [
         ("dma_read.sv", "(m_axi_arvalid && !m_axi_arready) || issue", "issue"),
-        ("dma_read.sv", "5'd16 - {1'b0, m_axi_araddr[6:3]}", "5'd16"),
+        ("dma_read.sv", "5'd16 - {1'b0, address_q[6:3]}", "5'd16"),
         ("dma_write.sv", "if (!m_axi_wvalid) begin", "begin"),
     ],
 )
