@@ -11,6 +11,7 @@ import struct
 import subprocess
 import threading
 import weakref
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -133,7 +134,8 @@ class Model:
             if process is None:
                 return
             assert process.stdin and process.stdout
-            process.stdin.close()
+            with suppress(BrokenPipeError):  # it ended by itself, a request unsent
+                process.stdin.close()
             process.stdout.close()
             try:
                 process.wait(10)
