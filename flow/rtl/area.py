@@ -89,7 +89,7 @@ def _binary_matrix_vector(layer: MatrixVector, out_bits: int) -> Area:
         area += Area(lut=layer.PE * out_bits, ff=layer.PE * out_bits)
     places = result_places(layer, out_bits)
     if places == 0:
-        return area + _copies(area.ff / 2)  # the enable reaches all
+        return area + _copies(area.ff)  # the enable reaches all
     if places == 1:
         return area + Area(lut=3, ff=layer.PE * out_bits + 3)
     return area + Area(6, 4) + _register_fifo(places, layer.PE * out_bits)
@@ -126,7 +126,7 @@ def _number_matrix_vector(layer: MatrixVector, in_bits: int, out_bits: int) -> A
     area += _steps(NF, SF) + _columns(NF, SF, layer.SIMD * in_bits) + rom_area(layer)
     if SF > 1:
         area += Area(lut=layer.PE * out_bits, ff=layer.PE * out_bits)
-    return area + _copies(area.ff / 2)
+    return area + _copies(area.ff)
 
 
 def _steps(NF: int, SF: int) -> Area:
@@ -141,8 +141,8 @@ def _columns(NF: int, SF: int, bits: int) -> Area:
     if NF == 1:
         return Area(ff=bits)
     if SF == 1:
-        return Area(ff=bits) + _copies(bits / 2)
-    return Area(lut=bits, ff=SF * bits) + _copies(SF * bits / 2)
+        return Area(ff=bits) + _copies(bits)
+    return Area(lut=bits, ff=SF * bits) + _copies(SF * bits)
 
 
 def _copies(loads: float) -> Area:
@@ -282,7 +282,7 @@ def _sliding_window(layer: SlidingWindow, source: Stream) -> Area:
     if not layer.parallel_window:
         return control + memory
     window = prod((layer.kernel, layer.kernel, channels, source.bits))
-    return control + memory + Area(lut=4, ff=window + 4) + _copies(window / 2)
+    return control + memory + Area(lut=4, ff=window + 4) + _copies(window)
 
 
 def _max_pool(layer: MaxPool, source: Stream) -> Area:
@@ -293,7 +293,7 @@ def _max_pool(layer: MaxPool, source: Stream) -> Area:
     if pool_uses_block_ram(layer, source):
         address = ceil(log2(slots))
         return area + Area(2 * address, address, block_rams(max(layer.PE, BLOCK_BITS), slots))
-    return area + Area(ff=slots * layer.PE) + _copies((slots * layer.PE) / 2)
+    return area + Area(ff=slots * layer.PE) + _copies(slots * layer.PE)
 
 
 POOL_REGISTERS = 4096  # bits of a row of pooled pixels kept in registers; more are in block RAM
@@ -315,7 +315,7 @@ def glue_area(part: Width | Fifo, bits: int) -> Area:
         ratio = wide // narrow
         counter = ceil(log2(ratio))
         mux = 0 if part.after > part.before else 1 if ratio <= 4 else ceil(0.43 * ratio)
-        return Area(lut=counter + 2 + narrow * mux, ff=wide + counter + 1) + _copies(wide / 2)
+        return Area(lut=counter + 2 + narrow * mux, ff=wide + counter + 1) + _copies(wide)
     if fifo_uses_block_ram(part, bits):
         return _block_fifo(part.depth, part.parallel * bits)
     return _register_fifo(part.depth, part.parallel * bits)
