@@ -32,8 +32,7 @@ from flow.rtl.estimate import Estimate, estimate
 from flow.rtl.search import Point, front
 
 LUTS_A_TARGET = 400.0  # what a latency shorter by the interval may cost
-DEARER = 2.0  # steps of that price until a latency is met ...
-DEAREST = 1 << 16  # ... and where it ends, as a multiple
+DEARER = tuple(2.0**n for n in range(1, 17))  # multiples of that price, until a latency is met
 INPUT_BITS = 128  # widest input beat that is chosen without being asked for
 TARGETS = (16, 32, 49, 56, 64, 96, 128, 256, 512, 1024, 2048, 4096)  # of a sweep
 LUT_WORD = 256  # widest word of weights kept in LUTs: every address line reaches all of them ...
@@ -186,24 +185,23 @@ def refuse_overflow(graph: Graph, resources: dict[str, int], device: str) -> Non
 def _cheapest(graph: Graph, every: Choices, wish: Wish) -> Graph | None:
     """The cheapest folding within the wish's interval, or None where none is within its bounds.
 
-    Latency is priced higher and higher until it is met.
+    Latency is priced: not at all where otherwise too many LUTs are taken, and higher and higher
+    until it is met.
     """
     assert wish.interval
     limit = max(
         wish.interval, *(min(c.cycles(graph) for c in choices) for choices in every.values())
     )
     fast = [[c for c in every[x.name] if c.cycles(graph) <= limit] for x in graph]
-    dear = 1.0
-    while dear <= DEAREST:
+    for dear in (1.0, *[0.0] * (wish.lut is not None), *DEARER * (wish.latency is not None)):
         price = dear * LUTS_A_TARGET / wish.interval
         points = front(graph, fast, limit, price, inf if wish.bram36 is None else wish.bram36)
         fitting = [point for point in points if wish.fits(point)]
         if fitting:
             best = min(fitting, key=lambda p: p.lut + wish.rate * p.bram36 + price * p.latency)
             return replace(graph, layers=best.layers).check()
-        if wish.latency is None or not points:
+        if not points:
             return None
-        dear *= DEARER
     return None
 
 
