@@ -21,7 +21,7 @@ from typing import Any
 
 from flow import tools
 from flow.errors import UserError
-from flow.implement import border, placed, timing
+from flow.implement import border, interconnect, placed, timing
 from flow.implement.boards import Board
 from flow.implement.placed import PlacementFault
 from flow.implement.synthesis import Netlist
@@ -173,7 +173,7 @@ def run_seed(
     result = placed.read_netlist(work / "routed.json")
     placed.check_pins(result)
     fmax, reported = _reported(work / "report.json", clock_mhz, netlist.labels)
-    delays = loaded_delays(result, device, work)
+    delays = routed_delays(result, device, work)
     slow = netlist.drivers(board.slow)
     _check_slow(delays, slow, clock_mhz)
     result = placed.read_netlist(work / "routed.json")  # the analysis renamed its pins
@@ -215,16 +215,29 @@ def _check_slow(delays: timing.Delays, slow: set[str], clock_mhz: float) -> None
         raise PlacementFault(f"a reset takes too long: {timing.describe(path)}")
 
 
-def loaded_delays(netlist: dict[str, Any], device: str, work: Path) -> timing.Delays:
-    """All delays of a routed design, the loads of its wires included. Renames the LUTs' pins."""
+def routed_delays(netlist: dict[str, Any], device: str, work: Path) -> timing.Delays:
+    """All delays of a routed design, those of wires by interconnect.py. Renames the LUTs' pins."""
     placed.logical_netlist(netlist)
     (work / "logical.json").write_text(json.dumps(netlist))
+    (work / "routes.py").write_text(interconnect.DUMP)
     tools.run(
         "nextpnr-himbaechel-xilinx",
         *("--device", device, "--json", "logical.json", "--sdf", "delays.sdf"),
-        *("--no-pack", "--no-place", "--no-route"),
+        *("--no-pack", "--no-place", "--no-route", "--run", "routes.py"),
         cwd=work,
         log=work / "delays.log",
     )
     (work / "logical.json").unlink()
-    return timing.read_sdf(work / "delays.sdf")
+    delays = timing.read_sdf(work / "delays.sdf")
+    fabric = interconnect.Fabric(device)
+    routed = {
+        (route.driver, pin): delay
+        for route in interconnect.read_routes(work / "routes.txt")
+        for pin, delay in interconnect.delays(route, fabric).items()
+    }
+    for index, (source, sink, _) in enumerate(delays.wires):
+        if not delays.types[source[0]].startswith("PSEUDO"):
+            if (source, sink) not in routed:
+                raise PlacementFault(f"no way from {'/'.join(source)} to {'/'.join(sink)}")
+            delays.wires[index] = (source, sink, routed[source, sink])
+    return delays

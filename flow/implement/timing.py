@@ -1,13 +1,12 @@
-"""Timing of a placed and routed design, from the delays that nextpnr estimates.
+"""Timing of a placed and routed design, from the delays of all its wires and cells.
 
-nextpnr reports one figure, and three things make it too good: while it routes, and when it reports,
-it leaves out the load that a wire's branches put on it; the delay of a LUT in its data is a stub
-(125 ps), too fast by up to half a nanosecond; and it shows one path. So the finished design is
-loaded into nextpnr once more, which then knows the loads, and written out as SDF with every delay.
-This module reads that and goes over all paths between flip-flops and block RAMs itself, with a
-guard added for every LUT on the way. Interconnect, carry chains and block RAMs have real figures.
-None of this knows the chip's speed grade or what the PS7's pins need, for which PS7_NS is taken:
-these are estimates, to be named so.
+nextpnr reports one figure, and three things make it too good: it leaves out the load that a wire's
+branches put on it; the delay of a LUT in its data is that of the fastest pin (125 ps), too fast by
+up to half a nanosecond; and it shows one path. So the finished design is loaded into nextpnr once
+more and written out as SDF with every delay, the wires' delays are reckoned anew (interconnect.py),
+and this module goes over all paths between flip-flops and block RAMs itself, with a guard added for
+every LUT on the way. Carry chains and block RAMs have real figures. None of this knows the chip's
+speed grade: these are estimates, to be named so.
 """
 
 from __future__ import annotations
@@ -20,10 +19,12 @@ from pathlib import Path
 from typing import Any
 
 GUARD_NS = 0.5
-"""Added for every LUT on a path."""
+"""Added for every LUT on a path: the slowest of its pins takes 0.52 ns (Project X-Ray's
+`site_pins`), the fastest nothing, and which one a path takes is not looked at."""
 
-PS7_NS = 1.5
-"""Taken for every pin of the PS7: from the clock to an output, and before the clock at an input."""
+PS7_NS = 1.51
+"""Taken for every pin of the PS7: from the clock to an output, and before the clock at an input.
+Project X-Ray's PSS2.sdf has at most 1.507 and 1.038 for GP0 and HP0."""
 
 SLOW_CYCLES = 8
 """Clock cycles for paths from nets that a board lists as slow."""
