@@ -12,6 +12,7 @@ EPOCHS ?=#              make study: of each run; the preset's where not given
 JOBS   ?=#              make study: arms side by side on this machine (2)
 RAY    ?=#              make study: 1: run the arms on the Ray cluster of RAY_ADDRESS, or a new one
 IMAGES ?=#              make notebook: so many test images (all, of more than 2000 the first 1000)
+ONLY   ?=#              make bench: lanes,shell or other parts; all that are not up to date
 HOST   ?=#              make deploy: copy to this board by ssh, for example xilinx@pynq
 VALIDATE ?=#            make deploy: 1: run bring-up and all test images on HOST
 
@@ -26,6 +27,7 @@ EPOCHS := $(strip $(EPOCHS))
 JOBS   := $(strip $(JOBS))
 RAY    := $(strip $(RAY))
 IMAGES := $(strip $(IMAGES))
+ONLY   := $(strip $(ONLY))
 HOST   := $(strip $(HOST))
 VALIDATE := $(strip $(VALIDATE))
 HANBIT  = .venv/bin/hanbit
@@ -85,8 +87,9 @@ lint: .tools/setup.done ## ruff, mypy, Verilator's lint of hw/rtl
 	.venv/bin/mypy
 	.venv/bin/python -m pytest tests/hw/test_rtl_lint.py
 
-bench: .tools/setup.done ## measure what the binary unit and other foldings cost
-	@$(HANBIT) bench $(if $(filter command,$(origin PRESET)),--preset '$(PRESET)')
+bench: .tools/setup.done ## measure lanes, foldings, shell, simulation, training; one report of all
+	@$(HANBIT) bench $(if $(filter command,$(origin PRESET)),--preset '$(PRESET)') \
+	  $(if $(ONLY),--only '$(ONLY)')
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile

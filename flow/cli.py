@@ -111,9 +111,19 @@ def parser() -> Parser:
     folds.add_argument(
         "--lowered", type=Path, metavar="DIR", help="folder of a lowered graph, for the zoo's"
     )
+    folds.add_argument(
+        "--fifos",
+        dest="size_fifos",
+        action="store_true",
+        help="find the depths of the FIFOs by simulating the folding chosen",
+    )
     folds.add_argument("--out", type=Path, metavar="DIR", help="default: build/<preset>/fold")
-    bench = commands.add_parser("bench", help="measure the cost of a binary lane and of foldings")
+    what = "measure lanes, foldings, the shell, simulation and training; one report"
+    bench = commands.add_parser("bench", help=what, description=what)
     bench.add_argument("--preset", default="tfc-mnist", help="a name in models/presets")
+    bench.add_argument(
+        "--only", metavar="PARTS", help="foldings, lanes, estimates, shell, simulation, training"
+    )
     bench.add_argument("--out", type=Path, default=Path("build/bench"), metavar="DIR")
     return top
 
@@ -151,12 +161,12 @@ def _count(text: str) -> int:
 def run(options: argparse.Namespace) -> None:
     # Imported here: torch and FINN take seconds, and `--help` or a mistyped option needs neither.
     warnings.filterwarnings("ignore", message="fast_hadamard_transform")  # brevitas, on import
-    from flow import bench, deploy, notebook, seeds, stages
+    from flow import bench, deploy, notebook, runs, seeds
 
     command: dict[str, Any] = vars(options)
     match command.pop("command"):
         case "compile":
-            stages.compile_file(**command)
+            runs.compile_file(**command)
         case "fold":
             from flow import fold
 
@@ -172,7 +182,7 @@ def run(options: argparse.Namespace) -> None:
         case stage:
             command.pop("seeds", None)
             command.pop("made", None)
-            stages.run_preset(stage, **command)
+            runs.run_preset(stage, **command)
 
 
 def main(arguments: list[str] | None = None) -> int:

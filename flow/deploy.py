@@ -15,10 +15,12 @@ from typing import Any
 
 import numpy as np
 
-from flow import reference, stages
+from flow import reference, runs
 from flow.errors import UserError
-from flow.paths import BOARDS, ROOT
+from flow.implement import boards
+from flow.paths import BOARDS, ROOT, shown
 from flow.pipeline import Pipeline, say, write_atomically
+from flow.stages import Work, pipeline
 
 DRIVER = ROOT / "hw" / "driver" / "hanbit_board"
 NOTEBOOK = "accuracy_and_latency.ipynb"
@@ -46,13 +48,13 @@ def deploy(
     if host is not None and (host.startswith("-") or not host or any(c.isspace() for c in host)):
         raise UserError(f"host {host!r}: give it as ssh takes it, for example xilinx@pynq")
     check_board(board)
-    work = stages.preset_work(preset, board, seed, train)
-    folder = stages.BUILD / preset / board
-    report = stages.run(work, "bitstream", folder)
+    work = runs.preset_work(preset, board, seed, train)
+    folder = runs.BUILD / preset / board
+    report = runs.run(work, "bitstream", folder)
     name = f"{preset}-{board}"
     archive = folder / f"{name}.tar.gz"
     write_bytes(archive, pack(contents(work, report), name))
-    print(f"archive: {stages.shown(archive)} ({archive.stat().st_size / 1e6:.1f} MB)")
+    print(f"archive: {shown(archive)} ({archive.stat().st_size / 1e6:.1f} MB)")
     if host:
         send(archive, name, host)
     if host and validate:
@@ -62,17 +64,15 @@ def deploy(
 
 def check_board(board: str) -> None:
     """`UserError` for a board that no driver of ours runs on."""
-    stages.boards.load(board)
+    boards.load(board)
     if not (BOARDS / board / NOTEBOOK).is_file():
         able = sorted(path.parent.name for path in BOARDS.glob(f"*/{NOTEBOOK}"))
         raise UserError(f"board {board} has no driver and notebook; there are: {', '.join(able)}")
 
 
-def contents(
-    work: stages.Work, report: dict[str, Any], images: int | None = None
-) -> dict[str, bytes]:
+def contents(work: Work, report: dict[str, Any], images: int | None = None) -> dict[str, bytes]:
     """What lies on the board: name -> content. images: so many test images, all by default."""
-    line = stages.pipeline(work)
+    line = pipeline(work)
     files = {name: line.folder("bitstream") / name for name in BITSTREAM_FILES}
     files |= {target: BOARDS / work.board.name / name for name, target in FROM_BOARD.items()}
     files |= {name: line.folder("lower") / name for name in ("graph.json", "graph.npz")}
@@ -95,7 +95,7 @@ def contents(
     return found | {"README.md": text.encode()}
 
 
-def _test_images(work: stages.Work, line: Pipeline, count: int | None) -> bytes:
+def _test_images(work: Work, line: Pipeline, count: int | None) -> bytes:
     """Test images as the driver takes them, labels, and what the integer model computes."""
     pixels, labels = work.test_set()
     if labels is None:
@@ -172,7 +172,7 @@ def validate_there(name: str, host: str, target: Path) -> None:
         raise UserError(f"{VALIDATION} of {host} is not what bringup.py writes: {error}") from error
     write_atomically(target, text)
     print(f"{host} ({device}): {summary}")
-    print(f"validation: {stages.shown(target)}")
+    print(f"validation: {shown(target)}")
 
 
 SSH_FAILED = 255  # ssh's own status; any other is that of the command

@@ -2,7 +2,8 @@
 
 Prints the folding chosen and the Pareto front of images a second against LUTs, and writes
 `folding.json` (as `hanbit compile --folding` reads it), `fold.json`, `fold.md` and `front.png`.
-Everything is estimated, of the core without its shell; no tool is run.
+Everything is estimated, of the core without its shell, and no tool is run; except that depths of
+FIFOs, where they are asked for, come from simulation.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from flow.errors import UserError
 from flow.graph import Graph, folding_of
 from flow.paths import BUILD
 from flow.pipeline import say, write_atomically
-from flow.rtl import devices
+from flow.rtl import devices, fifos
 from flow.rtl.estimate import Estimate, estimate
 from flow.rtl.folding import LUT_LIMIT, cycles_in, cycles_of, fold, sweep
 
@@ -40,13 +41,15 @@ def explore(
     clock_mhz: float = 100.0,
     lowered: Path | None = None,
     out: Path | None = None,
+    size_fifos: bool = False,
 ) -> dict[str, Any]:
     """Fold a preset's network and write the files; returns what fold.json holds.
 
     target_fps: images a second at least. target_latency: microseconds at most. max_lut, max_bram:
     at most; the device's where None. With no target_fps the fastest within these is chosen, at most
     LUT_LIMIT LUTs unless more are asked for. lowered: folder of a lowered graph, in place of the
-    zoo's weights. Raises UserError where nothing does what is asked.
+    zoo's weights. size_fifos: by simulating the folding chosen (flow/rtl/fifos.py). Raises
+    UserError where nothing does what is asked.
     """
     offered = devices.resources(device)
     graph = _graph(preset, lowered)
@@ -60,6 +63,12 @@ def explore(
         max_lut=luts if target_fps or max_lut else min(luts, LUT_LIMIT),
         max_bram36=blocks,
     )
+    out = out or BUILD / preset / "fold"
+    out.mkdir(parents=True, exist_ok=True)
+    sized = None
+    if size_fifos:
+        sized = fifos.size(chosen, out / "fifos")
+        chosen = sized.graph
     found = estimate(chosen)
     say(f"  folded; the front at other intervals, {POINTS} of them")
     rows = _front(graph, found.interval, luts, blocks)
@@ -74,8 +83,9 @@ def explore(
         "front": [_entry(g, e, clock_mhz) for _, g, e in rows],
     }
     text = _text(body)
-    out = out or BUILD / preset / "fold"
-    out.mkdir(parents=True, exist_ok=True)
+    if sized:
+        body |= {"fifos": sized.report()}
+        text += "\n" + fifos.table(sized.report())
     write_atomically(out / "folding.json", json.dumps(chosen.folding, indent=1) + "\n")
     write_atomically(out / "fold.json", json.dumps(body, indent=1) + "\n")
     write_atomically(out / "fold.md", text)
@@ -147,7 +157,8 @@ def _text(body: dict[str, Any]) -> str:
     ]
     chosen = body["chosen"]
     for row in chosen["layers"]:
-        folding = ", ".join(f"{key} {value}" for key, value in row["folding"].items())
+        shown = {key: value for key, value in row["folding"].items() if value is not None}
+        folding = ", ".join(f"{key} {value}" for key, value in shown.items())
         lines.append(
             f"| {row['name']} | {folding} | {row['cycles']} | {row['lut']} | {row['ff']} | "
             f"{row['bram36']:g} |"

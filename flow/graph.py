@@ -21,26 +21,29 @@ from typing import Any
 
 import numpy as np
 
+from flow.branches import AddStreams, GlobalAccPool
 from flow.errors import UserError
+from flow.image_layers import Depthwise, MaxPool, Padding, SlidingWindow, windows_shape
 from flow.layers import (
     LabelSelect,
     Layer,
     MatrixVector,
-    MaxPool,
-    SlidingWindow,
     Stream,
     Threshold,
     divisors,
     folding_of,
-    windows_shape,
 )
 
 __all__ = [
+    "AddStreams",
+    "Depthwise",
+    "GlobalAccPool",
     "Graph",
     "LabelSelect",
     "Layer",
     "MatrixVector",
     "MaxPool",
+    "Padding",
     "SlidingWindow",
     "Stream",
     "Threshold",
@@ -50,7 +53,11 @@ __all__ = [
 ]
 
 KINDS: dict[str, type[Layer]] = {
-    c.kind: c for c in (Threshold, MatrixVector, SlidingWindow, MaxPool, LabelSelect)
+    c.kind: c
+    for c in (
+        *(Threshold, MatrixVector, Padding, SlidingWindow, MaxPool, Depthwise),
+        *(AddStreams, GlobalAccPool, LabelSelect),
+    )
 }
 
 
@@ -71,7 +78,8 @@ class Graph:
         rows = [f"Graph {self.name}: {self.streams[self.input].shape} -> {self.output}"]
         for layer in self:
             target = self.streams[layer.target]
-            fold = " ".join(f"{k}={v}" for k, v in folding_of(layer).items())
+            knobs = {k: v for k, v in folding_of(layer).items() if v is not None}
+            fold = " ".join(f"{k}={v}" for k, v in knobs.items())
             rows.append(
                 f"  {layer.name:20} {layer.kind:14} {fold:18} -> {target.shape} {target.dtype}"
                 f"  {layer.cycles(self)} cycles"
@@ -82,8 +90,9 @@ class Graph:
         """Raise `UserError` at the first stream or layer that does not fit; return the graph."""
         known = {self.input}
         for layer in self:
-            if layer.source not in known:
-                raise UserError(f"layer {layer.name}: reads {layer.source}, which nothing writes")
+            for source in layer.sources:
+                if source not in known:
+                    raise UserError(f"layer {layer.name}: reads {source}, which nothing writes")
             layer.check(self)
             known.add(layer.target)
         if self.output not in known:
@@ -101,6 +110,15 @@ class Graph:
         if len(shape) == 1 and images.ndim > 1 and prod(images.shape[1:]) == shape[0]:
             return images.reshape(len(images), *shape)
         raise UserError(f"graph {self.name}: reads {shape}, the images are {images.shape[1:]}")
+
+    @property
+    def branches(self) -> bool:
+        """Whether it is more than a chain of layers."""
+        return any(len(layer.sources) > 1 for layer in self)
+
+    def readers(self, stream: str) -> list[Layer]:
+        """The layers that read a stream; more than one: it forks."""
+        return [layer for layer in self if stream in layer.sources]
 
     def layer(self, name: str) -> Layer:
         for layer in self:

@@ -74,6 +74,15 @@ class Layer:
     arrays: ClassVar[tuple[str, ...]] = ()
 
     @property
+    def sources(self) -> tuple[str, ...]:
+        """Every stream it reads."""
+        return (self.source,)
+
+    def depth(self, source: str) -> int:
+        """Beats of the FIFO that is asked for in front of one of its sources; 0 for none."""
+        return 0
+
+    @property
     def in_parallel(self) -> int:
         raise NotImplementedError
 
@@ -156,13 +165,15 @@ class MatrixVector(Layer):
     that row's extremes. Folding: `PE` rows and `SIMD` columns a cycle, PE | MH,
     SIMD | MW. In cycle nf * (MW/SIMD) + sf, PE p adds up row nf*PE + p over columns
     sf*SIMD .. sf*SIMD + SIMD-1. `ram_style` says where the weights live: "lut", "block", or
-    "auto" to let the code generator choose. FINN: MVAU, on BINARY input with binaryXnorMode.
+    "auto" to let the code generator choose. `fifo`: beats of the FIFO in front, where folding wants
+    one (flow/rtl/glue.py); None for a vector. FINN: MVAU, on BINARY input with binaryXnorMode.
     """
 
     weights: np.ndarray
     PE: int = 1
     SIMD: int = 1
     ram_style: str = "auto"
+    fifo: int | None = None
 
     kind: ClassVar[str] = "mvu_bin"
     arrays: ClassVar[tuple[str, ...]] = ("weights",)
@@ -191,17 +202,18 @@ class MatrixVector(Layer):
         if source.dtype == "BINARY":
             return 0, self.MW
         plus = self.weights.sum(1, dtype=np.int64)
-        top = int(source.type.max())
-        return -top * int((self.MW - plus).max()), top * int(plus.max())
+        minus = self.MW - plus
+        low, high = int(source.type.min()), int(source.type.max())
+        return int((plus * low - minus * high).min()), int((plus * high - minus * low).max())
 
     def check(self, graph: Graph) -> None:
         source, target = graph.streams[self.source], graph.streams[self.target]
         self._divides("PE", self.PE, "MH", self.MH)
         self._divides("SIMD", self.SIMD, "MW", self.MW)
-        if source.type.min() != 0 or source.channels != self.MW:
+        if source.channels != self.MW:
             raise UserError(
                 f"layer {self.name}: reads {source.channels} x {source.dtype}, "
-                f"needs {self.MW} x BINARY or UINT"
+                f"needs {self.MW} x BINARY, UINT or INT"
             )
         low, high = self.range(source)
         if target.type.min() > low or target.type.max() < high:
@@ -213,114 +225,8 @@ class MatrixVector(Layer):
             raise UserError(
                 f"layer {self.name}: ram_style={self.ram_style!r} is not auto, lut or block"
             )
-
-
-@dataclass(frozen=True, eq=False)
-class SlidingWindow(Layer):
-    """Every window of an image, as a convolution without padding reads them.
-
-    out[y, x] = the elements in[y*stride + ky, x*stride + kx, c], in the order ky, kx, c:
-    (H, W, C) -> (H', W', kernel*kernel*C) with H' = (H - kernel) // stride + 1.
-    Folding: `SIMD` channels a cycle, SIMD | C. `parallel_window` is 0, or the kernel*kernel*C
-    elements of a window to write it in one beat. FINN: ConvolutionInputGenerator.
-    """
-
-    kernel: int
-    stride: int = 1
-    SIMD: int = 1
-    parallel_window: int = 0
-
-    kind: ClassVar[str] = "sliding_window"
-
-    @property
-    def in_parallel(self) -> int:
-        return self.SIMD
-
-    @property
-    def out_parallel(self) -> int:
-        return self.parallel_window or self.SIMD
-
-    def cycles(self, graph: Graph) -> int:
-        """The larger of what is written to and read from the lines, which go on side by side.
-
-        A window is read whole, or in parallel column by column: the next one needs `stride`.
-        """
-        height, width, channels = graph.streams[self.source].shape
-        rows, across, _ = windows_shape((height, width, channels), self)
-        columns = across * self.kernel
-        if self.parallel_window:
-            columns = (across - 1) * self.stride + self.kernel
-        pixels = max(height * width, rows * columns * self.kernel)
-        return pixels * (channels // self.SIMD)
-
-    def check(self, graph: Graph) -> None:
-        source, target = graph.streams[self.source], graph.streams[self.target]
-        _is_image(self, source, self.kernel)
-        self._divides("SIMD", self.SIMD, "channels", source.channels)
-        if self.stride < 1:
-            raise UserError(f"layer {self.name}: stride={self.stride} must be at least 1")
-        shape = windows_shape(source.shape, self)
-        if self.parallel_window not in (0, shape[-1]):
-            raise UserError(
-                f"layer {self.name}: parallel_window={self.parallel_window} is neither 0 nor the "
-                f"{shape[-1]} elements of a window"
-            )
-        _writes(self, shape, source, target)
-
-
-@dataclass(frozen=True, eq=False)
-class MaxPool(Layer):
-    """The largest element of each channel in squares of `size` x `size` pixels; of bits, their OR.
-
-    (H, W, C) -> (H // size, W // size, C); rows and columns that fill no square are left out.
-    Folding: `PE` channels a cycle, PE | C. FINN: ConvolutionInputGenerator (depthwise) and Pool.
-    """
-
-    size: int
-    PE: int = 1
-
-    kind: ClassVar[str] = "max_pool"
-
-    @property
-    def in_parallel(self) -> int:
-        return self.PE
-
-    @property
-    def out_parallel(self) -> int:
-        return self.PE
-
-    def cycles(self, graph: Graph) -> int:
-        return graph.streams[self.source].size // self.PE
-
-    def check(self, graph: Graph) -> None:
-        source, target = graph.streams[self.source], graph.streams[self.target]
-        _is_image(self, source, self.size)
-        self._divides("PE", self.PE, "channels", source.channels)
-        height, width, channels = source.shape
-        _writes(self, (height // self.size, width // self.size, channels), source, target)
-
-
-def windows_shape(image: tuple[int, ...], layer: SlidingWindow) -> tuple[int, int, int]:
-    """(H', W', kernel*kernel*C) for an image (H, W, C)."""
-    height, width, channels = image
-    k, s = layer.kernel, layer.stride
-    return (height - k) // s + 1, (width - k) // s + 1, k * k * channels
-
-
-def _is_image(layer: Layer, source: Stream, size: int) -> None:
-    if len(source.shape) != 3:
-        raise UserError(f"layer {layer.name}: reads {source.shape}, needs an image (H, W, C)")
-    if not 1 <= size <= min(source.shape[:2]):
-        raise UserError(f"layer {layer.name}: squares of {size} pixels on {source.shape}")
-
-
-def _writes(layer: Layer, shape: tuple[int, ...], source: Stream, target: Stream) -> None:
-    """`target` must have this shape, or be the same as a vector, and the source's type."""
-    if target.shape not in (shape, (prod(shape),)) or target.dtype != source.dtype:
-        raise UserError(
-            f"layer {layer.name}: writes {shape} x {source.dtype}, "
-            f"its stream is {target.shape} x {target.dtype}"
-        )
+        if self.fifo is not None and (not isinstance(self.fifo, int) or self.fifo < 2):
+            raise UserError(f"layer {self.name}: fifo={self.fifo!r} must be beats, at least 2")
 
 
 @dataclass(frozen=True, eq=False)
@@ -359,7 +265,7 @@ class LabelSelect(Layer):
 
 def folding_of(layer: Layer) -> dict[str, Any]:
     """The knobs of one layer that trade area for time, with their present values."""
-    names = ("PE", "SIMD", "parallel_window", "ram_style")
+    names = ("PE", "SIMD", "parallel_window", "ram_style", "fifo")
     return {f.name: getattr(layer, f.name) for f in fields(layer) if f.name in names}
 
 

@@ -14,12 +14,13 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-from flow import stages
+from flow import runs
 from flow.board import PYTHON, prepare
 from flow.deploy import NOTEBOOK, check_board, contents
 from flow.errors import UserError
-from flow.paths import ROOT
+from flow.paths import ROOT, shown
 from flow.pipeline import locked, say
+from flow.stages import Work, pipeline
 
 ALL_UP_TO, OF_MORE = 2000, 1000  # test images: all, or so many of more
 FIGURES = "notebook.json"
@@ -41,10 +42,10 @@ def notebook(
     """
     check_board(board)
     if not PYTHON.is_file():
-        raise UserError(f"{stages.shown(PYTHON)}: no environment with pynq; run `make setup`")
-    work = stages.preset_work(preset, board, seed, train)
-    target = stages.BUILD / preset / board
-    report = stages.run(work, "bitstream", target)
+        raise UserError(f"{shown(PYTHON)}: no environment with pynq; run `make setup`")
+    work = runs.preset_work(preset, board, seed, train)
+    target = runs.BUILD / preset / board
+    report = runs.run(work, "bitstream", target)
     there = len(work.test_set()[0])
     count = min(images or (there if there <= ALL_UP_TO else OF_MORE), there)
     part = target / "notebook.part"
@@ -56,7 +57,7 @@ def notebook(
             error = _execute(part / NOTEBOOK, simulated)
             if error:
                 (part / NOTEBOOK).replace(target / FAILED)
-                kept = stages.shown(target / FAILED)
+                kept = shown(target / FAILED)
                 raise UserError(f"notebook: {error}; with its outputs: {kept}")
             found = json.loads((part / FIGURES).read_text())
             for name in (NOTEBOOK, FIGURES):
@@ -66,7 +67,7 @@ def notebook(
             shutil.rmtree(part, ignore_errors=True)
     print(f"{preset} on {board} ({found['device']})")
     print(summary(found))
-    print(f"notebook: {stages.shown(target / NOTEBOOK)}")
+    print(f"notebook: {shown(target / NOTEBOOK)}")
     return found
 
 
@@ -92,10 +93,10 @@ def _stage(folder: Path, files: dict[str, bytes]) -> None:
         path.write_bytes(content)
 
 
-def _simulated_board(work: stages.Work) -> Path:
+def _simulated_board(work: Work) -> Path:
     """The folder of the simulated board for this bitstream, made where it is missing or old."""
     folder = work.root / f"{SIMULATED}-{work.board.name}"
-    return prepare(stages.pipeline(work).folder("bitstream"), folder)
+    return prepare(pipeline(work).folder("bitstream"), folder)
 
 
 def _execute(path: Path, simulated: Path) -> str | None:

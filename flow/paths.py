@@ -10,3 +10,9 @@ PRESETS = ROOT / "models" / "presets"
 ZOO = ROOT / "models" / "zoo"
 TOOLS = ROOT / ".tools"
 BUILD = ROOT / "build"
+
+
+def shown(path: Path) -> str:
+    """A path as a user would type it: relative where it lies below the current folder."""
+    path = path.resolve()
+    return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)

@@ -35,7 +35,9 @@ class Stage:
 
     `options(work)` are the values the result depends on beside the stages before it; `sources` are
     globs, relative to the repository, of the code it depends on. A `resumable` stage finds in
-    `folder` what an interrupted run of the same fingerprint left there.
+    `folder` what an interrupted run of the same fingerprint left there. `check(work, folder)` is
+    called in every run, up to date or not: a `UserError` where the result, whose making does not
+    depend on that, does not serve this work.
     """
 
     name: str
@@ -44,6 +46,7 @@ class Stage:
     options: Callable[[Any], Any]
     sources: tuple[str, ...]
     resumable: bool = False
+    check: Callable[[Any, Path], None] = lambda work, folder: None
 
 
 class Pipeline:
@@ -88,6 +91,7 @@ class Pipeline:
 
     def _run(self, stage: Stage) -> None:
         if self.done(stage.name):
+            stage.check(self.work, self.folder(stage.name))
             say(f"{stage.folder}: up to date")
             return
         say(f"{stage.folder}: running")
@@ -102,6 +106,7 @@ class Pipeline:
         start = time.monotonic()
         try:
             sections = stage.run(self.work, part)
+            stage.check(self.work, part)
         except BaseException:
             if not stage.resumable:
                 shutil.rmtree(part, ignore_errors=True)

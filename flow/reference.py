@@ -11,11 +11,15 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from flow.graph import (
+    AddStreams,
+    Depthwise,
+    GlobalAccPool,
     Graph,
     LabelSelect,
     Layer,
     MatrixVector,
     MaxPool,
+    Padding,
     SlidingWindow,
     Stream,
     Threshold,
@@ -52,13 +56,15 @@ def labels(graph: Graph, images: np.ndarray) -> np.ndarray:
 
 def _streams(graph: Graph, images: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
     """Each stream in turn; one is held until its last reader has run."""
-    last = {layer.source: layer for layer in graph}
+    last = {source: layer for layer in graph for source in layer.sources}
     held = {graph.input: images.reshape(len(images), *graph.streams[graph.input].shape)}
     yield graph.input, held[graph.input]
     for layer in graph:
-        values = _COMPUTE[type(layer)](layer, held[layer.source], graph.streams[layer.source])
-        if last[layer.source] is layer:
-            del held[layer.source]
+        inputs = [held[source] for source in layer.sources]
+        values = _COMPUTE[type(layer)](layer, *inputs, graph.streams[layer.source])
+        for source in layer.sources:
+            if last[source] is layer:
+                del held[source]
         held[layer.target] = values.reshape(len(images), *graph.streams[layer.target].shape)
         yield layer.target, held[layer.target]
 
@@ -77,7 +83,7 @@ def _matrix_vector(layer: MatrixVector, values: np.ndarray, source: Stream) -> n
     In how many places bits equal the row of weights: x == w is xw + (1 - x)(1 - w), which is
     x (2w - 1) + (1 - w), so that the sum is the same product and the number of zeros in the row.
     """
-    if layer.MW * int(source.type.max()) >= EXACT:
+    if layer.MW * max(int(source.type.max()), -int(source.type.min())) >= EXACT:
         raise OverflowError(f"{layer.name}: float32 does not hold sums of {layer.MW} values")
     signs = layer.weights.astype(np.float32) * 2 - 1
     rows = values.reshape(-1, layer.MW).astype(np.float32)  # one product for all pixels
@@ -100,6 +106,18 @@ def _sliding_window(layer: SlidingWindow, values: np.ndarray, source: Stream) ->
     return np.concatenate(parts, axis=-1)
 
 
+def _padding(layer: Padding, values: np.ndarray, _: Stream) -> np.ndarray:
+    """(N, H, W, C) -> (N, H + 2 size, W + 2 size, C)."""
+    border = [(0, 0), *[(layer.size, layer.size)] * 2, (0, 0)]
+    return np.pad(values, border, constant_values=layer.value)
+
+
+def _depthwise(layer: Depthwise, values: np.ndarray, _: Stream) -> np.ndarray:
+    """(N, H', W', K*C) -> (N, H', W', C): in how many places a channel equals its weights."""
+    places = values.reshape(*values.shape[:-1], layer.places, layer.channels)
+    return (places == layer.weights.T).sum(-2, dtype=np.int32)
+
+
 def _max_pool(layer: MaxPool, values: np.ndarray, source: Stream) -> np.ndarray:
     """(N, H, W, C) -> (N, H // size, W // size, C)."""
     size = layer.size
@@ -107,6 +125,17 @@ def _max_pool(layer: MaxPool, values: np.ndarray, source: Stream) -> np.ndarray:
     squares = values[:, : height // size * size, : width // size * size]
     shape = (len(values), height // size, size, width // size, size, channels)
     return squares.reshape(shape).max(axis=(2, 4))
+
+
+def _add_streams(_: AddStreams, a: np.ndarray, b: np.ndarray, __: Stream) -> np.ndarray:
+    """(N, ..., C) twice -> (N, ..., C)."""
+    return a.astype(np.int32) + b
+
+
+def _acc_pool(layer: GlobalAccPool, values: np.ndarray, source: Stream) -> np.ndarray:
+    """(N, H, W, C) -> (N, C)."""
+    sums = values.sum((1, 2), dtype=np.int32)
+    return 2 * sums - source.pixels if layer.bipolar else sums
 
 
 def _label_select(layer: LabelSelect, scores: np.ndarray, _: Stream) -> np.ndarray:
@@ -117,7 +146,11 @@ def _label_select(layer: LabelSelect, scores: np.ndarray, _: Stream) -> np.ndarr
 _COMPUTE: dict[type[Layer], Callable] = {
     Threshold: _threshold,
     MatrixVector: _matrix_vector,
+    Padding: _padding,
     SlidingWindow: _sliding_window,
+    Depthwise: _depthwise,
     MaxPool: _max_pool,
+    AddStreams: _add_streams,
+    GlobalAccPool: _acc_pool,
     LabelSelect: _label_select,
 }

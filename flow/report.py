@@ -17,7 +17,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from flow import figures, tools
+from flow import figures, versions
 from flow.graph import Graph, folding_of
 from flow.paths import ROOT
 from flow.pipeline import Pipeline, write_atomically
@@ -33,7 +33,7 @@ def collect(pipeline: Pipeline, preset: str, board: str, seed: int) -> dict[str,
         "board": board,
         "commit": commit(),
         "seed": seed,
-        "tools": tools.versions(),
+        "tools": versions.installed(),
     }
     done = [s.name for s in pipeline.stages if pipeline.done(s.name)]
     stamps = {name: pipeline.stamp(name) for name in done}
@@ -175,7 +175,8 @@ def _chain(graph: Graph) -> list[dict[str, str]]:
     source = graph.streams[graph.input]
     parts = [{"edge": f"{' x '.join(map(str, source.shape))} {source.dtype}"}]
     for layer in graph:
-        fold = ", ".join(f"{k} {v}" for k, v in folding_of(layer).items() if v != "auto")
+        chosen = {k: v for k, v in folding_of(layer).items() if v not in ("auto", None)}
+        fold = ", ".join(f"{k} {v}" for k, v in chosen.items())
         parts.append({"name": layer.name, "kind": layer.kind, "detail": fold})
         target = graph.streams[layer.target]
         parts.append({"edge": f"{' x '.join(map(str, target.shape))} {target.dtype}"})

@@ -14,9 +14,11 @@ import statistics
 from pathlib import Path
 from typing import Any
 
-from flow import report, stages
+from flow import report, runs
 from flow.implement import boards
+from flow.paths import shown
 from flow.pipeline import write_atomically
+from flow.stages import Work
 from flow.training import TRAIN_SEEDS, Batch
 from models import presets
 
@@ -30,7 +32,7 @@ def train_seeds(preset: str, board: str, count: int | None, made: Path | None) -
     With `made` nothing is trained: the students are those that `models.train` left there.
     """
     chosen, device = presets.load(preset), boards.load(board)
-    root = stages.BUILD / preset / "seeds"
+    root = runs.BUILD / preset / "seeds"
     if made:
         batch = Batch.brought(chosen, root, made)
     else:
@@ -38,7 +40,7 @@ def train_seeds(preset: str, board: str, count: int | None, made: Path | None) -
     batch.line.run_to(TRAIN_SEEDS.name)
     reports = []
     for seed in batch.seeds:
-        work = stages.Work(
+        work = Work(
             name=preset,
             root=batch.root / f"seed-{seed}",
             board=device,
@@ -47,7 +49,7 @@ def train_seeds(preset: str, board: str, count: int | None, made: Path | None) -
             preset=chosen,
             batch=batch.root,
         )
-        reports.append(stages.run(work, "lower", work.root))
+        reports.append(runs.run(work, "lower", work.root))
     rows = [row(one) for one in reports]
     body = {
         "schema": SCHEMA,
@@ -62,7 +64,7 @@ def train_seeds(preset: str, board: str, count: int | None, made: Path | None) -
     path = batch.root / "report.json"
     write_atomically(path, json.dumps(body, indent=1) + "\n")
     print(table(body))
-    print(f"report: {stages.shown(path)}")
+    print(f"report: {shown(path)}")
 
 
 def row(body: dict[str, Any]) -> dict[str, Any]:

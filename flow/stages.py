@@ -14,7 +14,6 @@ so that everything after it is one way.
 from __future__ import annotations
 
 import hashlib
-import json
 import math
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -22,21 +21,19 @@ from typing import Any
 
 import numpy as np
 
-from flow import reference, report, training
+from flow import reference, training
 from flow.bits import bram, prove
 from flow.errors import MismatchError, UserError
 from flow.graph import Graph, LabelSelect
 from flow.implement import bitstream, boards
 from flow.lowering import export, foreign, importer, lower
-from flow.lowering.golden import Golden
-from flow.paths import BUILD
 from flow.pipeline import Pipeline, Stage, say, write_atomically
 from flow.rtl import codegen, estimate, folding
 from flow.rtl import simulate as simulation
 from flow.shell import description, hwh, packed, registers
 from flow.training import TRAIN, ZOO
 from flow.vendor import steps
-from models import data, presets, zoo
+from models import data, zoo
 from models.presets import Hardware, Preset
 
 LOWERING_IMAGES = 64  # images on which the graph is executed after every pass
@@ -106,7 +103,8 @@ def pipeline(work: Work) -> Pipeline:
     first = ZOO if work.entry else TRAIN
     own = (IMPORT,) if work.file else (first, EXPORT)
     if work.board.toolchain == "open":
-        on_board = [replace(s, folder=f"{s.folder}-{work.board.name}") for s in (BITSTREAM, PROVE)]
+        built = replace(BITSTREAM, sources=(*BITSTREAM.sources, *work.board.files))
+        on_board = [replace(s, folder=f"{s.folder}-{work.board.name}") for s in (built, PROVE)]
     else:
         on_board = list(steps.stages(work.board, _describe))
     return Pipeline((*own, LOWER, GENERATE, SIMULATE, *on_board), work, work.root)
@@ -117,7 +115,8 @@ def _export(work: Work, folder: Path) -> dict[str, Any]:
     student = training.student(work)
     _, test = data.read(work.preset.data.name)
     export.export(student, test.images.shape[1:], folder / "model.onnx")
-    export.golden(student, test.images[:LOWERING_IMAGES]).save(folder / "golden.npz")
+    golden = lower.golden_of(student, test.images[:LOWERING_IMAGES], folder / "model.onnx")
+    golden.save(folder / "golden.npz")
     np.savez_compressed(folder / "images.npz", images=test.images, labels=test.labels)
     right = export.predict(student, test.images) == test.labels
     return {"accuracy": {"float": _percent(right), "images": len(test.labels)}}
@@ -143,7 +142,7 @@ def _import(work: Work, folder: Path) -> dict[str, Any]:
 def _lower(work: Work, folder: Path) -> dict[str, Any]:
     images, labels = work.test_set()
     model = work.source / "model.onnx"
-    lowered = lower.lower(model, Golden.load(work.source / "golden.npz"), folder / "finn.log")
+    lowered = lower.lower(model, lower.load_golden(work.source / "golden.npz"), folder / "finn.log")
     lowered.graph.save(folder)
     integer = reference.labels(lowered.graph, images)
     executed = foreign.labels(model, images, QONNX_SECONDS)
@@ -179,7 +178,6 @@ def circuit(graph: Graph, wanted: Hardware) -> Graph:
 
 def _generate(work: Work, folder: Path) -> dict[str, Any]:
     graph = circuit(work.graph, work.hardware)
-    folding.refuse_overflow(graph, work.board.resources, work.board.name)
     found = estimate.estimate(graph)
     graph.save(folder)
     codegen.generate(graph, folder)
@@ -194,6 +192,10 @@ def _generate(work: Work, folder: Path) -> dict[str, Any]:
             "latency_cycles": found.latency,
         },
     }
+
+
+def _fits(work: Work, folder: Path) -> None:
+    folding.refuse_overflow(Graph.load(folder), work.board.resources, work.board.name)
 
 
 def _wanted_interval(wanted: Hardware) -> int | None:
@@ -278,6 +280,10 @@ def _prove(work: Work, folder: Path) -> dict[str, Any]:
     return {"bitstream": {"netlist": result | {"mismatches": 0}}}
 
 
+def _percent(right: np.ndarray) -> float:
+    return round(100 * float(np.mean(right)), 4)
+
+
 EXPORT = Stage(
     "export",
     "02-export",
@@ -297,14 +303,18 @@ LOWER = Stage(
     "03-lower",
     _lower,
     lambda work: QONNX_SECONDS,
-    ("flow/lowering/**/*.py", "flow/graph.py", "flow/layers.py", "flow/reference.py"),
+    (
+        "flow/lowering/**/*.py",
+        *(f"flow/{name}.py" for name in ("graph", "branches", "*layers", "reference")),
+    ),
 )
 GENERATE = Stage(
     "generate",
     "04-rtl",
     _generate,
-    lambda work: [asdict(work.hardware), work.board.name],
+    lambda work: asdict(work.hardware),
     ("flow/rtl/*.py", "flow/shell/packed.py", "hw/rtl/*.sv"),
+    check=_fits,
 )
 SIMULATE = Stage(
     "simulate",
@@ -318,10 +328,7 @@ BITSTREAM = Stage(
     "06-bitstream",  # and the board's name
     _bitstream,
     lambda work: [work.board.name, work.hardware.clock_mhz],
-    (
-        *("flow/implement/*.py", "flow/bits/*.py", "flow/shell/*", "hw/rtl/*.sv", "hw/yosys/*"),
-        *("hw/boards/*/*.sv", "hw/boards/*/*.toml", "hw/boards/*/*.xdc"),
-    ),
+    ("flow/implement/*.py", "flow/bits/*.py", "flow/shell/*", "hw/yosys/*"),  # and the board's
 )
 PROVE = Stage(
     "prove",
@@ -330,130 +337,3 @@ PROVE = Stage(
     lambda work: REPLAYED_IMAGES,
     ("flow/bits/*.py", "flow/shell/*", "hw/sim/**/*.sv"),
 )
-
-PICTURES = {
-    "Training: losses, accuracies, entropies, temperature": ("train", "curves.png"),
-    "Floorplan": ("bitstream", "floorplan.png"),
-}
-
-
-def run_preset(
-    stage: str,
-    preset: str,
-    board: str,
-    seed: int | None,
-    train: bool,
-    toolchain: str | None = None,
-) -> None:
-    """Run a preset up to `stage` ("report": all of them) and write its report.
-
-    `train`: do not use the zoo's weights; `hanbit train` never does. `toolchain`: instead of the
-    board's own; the report then has a folder of its own.
-    """
-    work = preset_work(preset, board, seed, train or stage == TRAIN.name)
-    chosen = boards.built_with(work.board, toolchain)
-    other = f"-{chosen.toolchain}" if chosen != work.board else ""
-    run(replace(work, board=chosen), stage, BUILD / preset / f"{board}{other}")
-
-
-def preset_work(preset: str, board: str, seed: int | None, train: bool) -> Work:
-    """What a run of a preset is about; `train`: without the zoo's weights."""
-    chosen = presets.load(preset)
-    work = Work(
-        name=preset,
-        root=BUILD / preset,
-        board=boards.load(board),
-        seed=seed or 0,
-        hardware=chosen.hardware,
-        preset=chosen,
-        batch=BUILD / chosen.name / "seeds",
-    )
-    return training.choose(work, seed, anew=train)
-
-
-def compile_file(
-    model: Path,
-    board: str,
-    out: Path,
-    data: Path | None,
-    labels: Path | None,
-    seed: int,
-    target_cycles: int | None,
-    folding: Path | None,
-    clock_mhz: float,
-    to: str,
-    toolchain: str | None = None,
-    target_fps: float | None = None,
-    target_latency: float | None = None,
-    max_lut: int | None = None,
-    max_bram: float | None = None,
-) -> None:
-    """Take somebody else's QONNX file the same way; everything is written into `out`."""
-    if labels and not data:
-        raise UserError("--labels needs the images they belong to; give --data images.npy too")
-    file = ModelFile(model, data, labels)
-    file.digests()  # all files are there, before anything is written
-    work = Work(
-        name=model.stem,
-        root=out,
-        board=boards.built_with(boards.load(board), toolchain),
-        seed=seed,
-        hardware=Hardware(
-            target_cycles=target_cycles,
-            target_fps=target_fps,
-            target_latency=target_latency,
-            max_lut=max_lut,
-            max_bram36=max_bram,
-            clock_mhz=clock_mhz,
-            folding=_read_folding(folding) if folding else {},
-        ),
-        file=file,
-    )
-    run(work, to, out)
-
-
-def run(work: Work, stage: str, reports: Path) -> dict[str, Any]:
-    """Run up to a stage, write the report of what is done, say where it is, and return it."""
-    line = pipeline(work)
-    last = line.stages[-1].name if stage == "report" else stage
-    line.run_to(last)
-    body = report.collect(line, work.name, work.board.name, work.seed)
-    if "bitstream" in body:
-        body["bitstream"]["path"] = shown(line.folder("bitstream") / body["bitstream"]["path"])
-    graph = None
-    for name in ("generate", "lower"):
-        if graph is None and line.done(name):
-            graph = Graph.load(line.folder(name))
-    pictures = {
-        title: line.folder(name) / file
-        for title, (name, file) in PICTURES.items()
-        if any(s.name == name for s in line.stages) and line.done(name)
-    }
-    report.write(body, reports, graph, pictures, work.board.resources)
-    print(f"{work.name} on {work.board.name}, up to {last}")
-    print(report.table(body))
-    print(f"report: {shown(reports / 'report.html')}")
-    return body
-
-
-def shown(path: Path) -> str:
-    """A path as a user would type it: relative where it lies below the current folder."""
-    path = path.resolve()
-    return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
-
-
-def _read_folding(path: Path) -> dict[str, dict[str, Any]]:
-    """Folding from a JSON file {layer: {"PE": n, "SIMD": n, "ram_style": s}}."""
-    try:
-        body = json.loads(path.read_text())
-    except FileNotFoundError as error:
-        raise UserError(f"{path}: no such file") from error
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise UserError(f"{path}: not a JSON file: {error}") from error
-    if not isinstance(body, dict) or not all(isinstance(v, dict) for v in body.values()):
-        raise UserError(f'{path}: folding must look like {{"fc0": {{"PE": 4, "SIMD": 8}}}}')
-    return body
-
-
-def _percent(right: np.ndarray) -> float:
-    return round(100 * float(np.mean(right)), 4)

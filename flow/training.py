@@ -224,6 +224,9 @@ ZOO = Stage(
     "zoo",
     "01-zoo",
     _take,
-    lambda work: [work.preset.name, work.entry.report, changed(work.entry, work.preset)],
+    lambda work: [
+        *(work.preset.name, work.entry.weights, work.entry.training),
+        changed(work.entry, work.preset),
+    ],
     ("models/zoo.py", "models/students.py"),
 )

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from flow.errors import UserError
-from models import presets
+from models import preset_rules
 from models.presets import Preset
 
 NONE, ADAPTIVE, REPLAY = "none", "relative", "replay"
@@ -163,5 +163,5 @@ def select(preset: Preset, names: Iterable[str]) -> dict[str, Arm]:
     wanted += [follows for name in wanted if (follows := known[name].follows)]
     ordered = sorted(set(wanted), key=list(known).index)  # a followed arm stands first
     for name in ordered:
-        presets.check(f"arm {name}", known[name].variant(preset, curve=(1.0, 1.0)))
+        preset_rules.check(f"arm {name}", known[name].variant(preset, curve=(1.0, 1.0)))
     return {name: known[name] for name in ordered}

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from models import binary
+from models import binary, students
 from models.data import DATASETS
 from models.presets import Preset, Training
 from models.students import feature_shape
@@ -147,9 +147,25 @@ class Linear(Product):
 
 
 class Convolution(Product):
+    """`border`: the value that pads what it reads."""
+
+    def __init__(
+        self,
+        seeds: Sequence[int],
+        part: int,
+        layer: students.Convolution,
+        border: float,
+        options: Training,
+    ):
+        super().__init__(seeds, part, layer.weight_shape, options)
+        self.padding, self.border = layer.padding, border
+        self.groups = len(seeds) * (layer.inputs if layer.depthwise else 1)
+
     def forward(self, x: Tensor, weight: Tensor) -> Tensor:
-        """(N, S * in, H, W) -> (N, S * out, H', W'); no padding."""
-        return F.conv2d(x, weight.flatten(0, 1), groups=len(weight))
+        """(N, S * in, H, W) -> (N, S * out, H', W')."""
+        if self.padding:
+            x = F.pad(x, [self.padding] * 4, value=self.border)
+        return F.conv2d(x, weight.flatten(0, 1), groups=self.groups)
 
 
 class Students(nn.Module):
@@ -166,17 +182,16 @@ class Students(nn.Module):
         self.pixels = student.input == "pixels"
         self.options, self.dtype = options, PRECISION[options.precision]
         self.binarise, self.progress = True, 0.0
-        blocks, (channels, _, _) = student.convolutions, data.shape
-        products: list[Product] = []
-        self.pooled: set[int] = set()
-        for sizes in blocks:
-            for size in sizes:
-                shape = (size, channels, student.kernel, student.kernel)
-                products.append(Convolution(seeds, len(products), shape, options))
-                channels = size
-            self.pooled.add(len(products) - 1)
+        layers = students.convolutions(data.shape[0], student)
+        products: list[Product] = [
+            Convolution(seeds, i, layer, students.least(student, i == 0), options)
+            for i, layer in enumerate(layers)
+        ]
+        self.pooled = {i for i, layer in enumerate(layers) if layer.pool}
+        self.shortcuts = {i for i, layer in enumerate(layers) if layer.shortcut}
+        self.rising = self.pooled | self.shortcuts | {i - 1 for i in self.shortcuts}
+        self.average = students.GlobalSum() if student.average else None
         self.convolutions = len(products)
-        self.pooled.discard(len(products) - 1)
         inputs = prod(feature_shape(data.shape, student))
         for size in (*student.hidden, data.classes):
             products.append(Linear(seeds, len(products), (size, inputs), options))
@@ -205,10 +220,14 @@ class Students(nn.Module):
             x = x.contiguous(memory_format=torch.channels_last)
         estimator = self.options.estimator
         progress = self.progress if estimator in binary.SHARPENING else 0.0
+        sums = x  # what the last product gave, shortcut included
         for i, product in self.parts():
             if i == self.convolutions:
+                x = self.average(x) if self.average else x
                 x = x.reshape(len(x), self.seeds, -1).flatten(1)
             x = product(x, weights[i].to(dtype))
+            x = x + sums if i in self.shortcuts else x
+            sums = x
             if i + 1 == len(self.products):
                 break
             first = i in self.pooled and self.options.pool_first
@@ -223,11 +242,12 @@ class Students(nn.Module):
         """After a step: weights within their bounds; scales that must be positive are.
 
         Those of norms behind which the pool was moved, since max and sign change places only
-        under a rising function; and the logits', which must not change the largest.
+        under a rising function; of norms beside a shortcut, since sums that two layers read cannot
+        be negated for one of them; and the logits', which must not change the largest.
         """
         for _, product in self.parts():
             product.constrain()
-        for i in self.pooled:
+        for i in self.rising:
             cast(Norm, self.norms[i]).weight.clamp_(min=SMALLEST_SCALE)
         self.norm.weight.clamp_(min=SMALLEST_SCALE)
 

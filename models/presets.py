@@ -1,8 +1,8 @@
 """Presets: one TOML file a network, read into typed, frozen dataclasses.
 
 A file `models/presets/<name>.toml` says which images, which student and teacher, how to train
-them, and which hardware is wanted. Unknown keys, wrong types and illegal values are `UserError`s
-that name the file, the key and what is allowed.
+them, and which hardware is wanted. Unknown keys, wrong types and illegal values
+(`models.preset_rules`) are `UserError`s that name the file, the key and what is allowed.
 """
 
 from __future__ import annotations
@@ -33,13 +33,23 @@ class Student:
 
     `input`: "binary" (one bit a pixel, white from 128 up) or "pixels" (8 bits). `convolutions`:
     channels of each convolution, in blocks; a 2x2 max-pool follows every block but the last.
-    `kernel`: their size, no padding. `hidden`: neurons of each hidden fully connected layer.
+    `kernel`: their size. `padding`: pixels of -1 (of an 8-bit input: of black) around every map
+    that a convolution of more than 1 x 1 reads. `separable`: every convolution but the first is a
+    depthwise one, of each channel for itself, and one of 1 x 1 behind it, both binary. `shortcuts`:
+    a convolution that keeps the size and the channels adds to its sums those in front of the
+    quantiser that it reads; not the first one behind an 8-bit input. `average`: the fully connected
+    layers read each channel's sum over all pixels. `hidden`: neurons of each hidden fully connected
+    layer.
     """
 
     hidden: tuple[int, ...]
     input: str = "binary"
     convolutions: tuple[tuple[int, ...], ...] = ()
     kernel: int = 3
+    padding: int = 0
+    separable: bool = False
+    shortcuts: bool = False
+    average: bool = False
 
 
 @dataclass(frozen=True)
@@ -138,6 +148,11 @@ class Training:
     shards: int = 2
     threads: int = 1
 
+    @property
+    def stage_lengths(self) -> tuple[int, int]:
+        """Epochs with float weights, then with binary ones; each stage has its own schedule."""
+        return self.float_weight_epochs, self.epochs - self.float_weight_epochs
+
 
 @dataclass(frozen=True)
 class Hardware:
@@ -183,8 +198,11 @@ class Preset:
         A later option is left out at its default, which is how students were trained before.
         """
         body = {k: v for k, v in asdict(self).items() if k not in ("hardware", "description")}
-        if body["training"]["initial"] == Training.initial:
-            del body["training"]["initial"]
+        for section, keys in LATER.items():
+            defaults = {f.name: f.default for f in fields(SECTIONS[section])}
+            for key in keys:
+                if body[section][key] == defaults[key]:
+                    del body[section][key]
         return body
 
     @property
@@ -207,7 +225,11 @@ class Preset:
         return digest([self.teacher_options, seed])
 
 
-SECTIONS = {
+LATER = {  # options that came later
+    "training": ("initial",),
+    "student": ("padding", "separable", "shortcuts", "average"),
+}
+SECTIONS: dict[str, type] = {
     "data": Data,
     "student": Student,
     "teacher": Teacher,
@@ -246,7 +268,7 @@ def read(path: Path) -> Preset:
         return _other_hardware(path, description, body)
     _known(f"{path}: section", body, SECTIONS)
     sections = {k: _section(path, k, cls, body.get(k, {})) for k, cls in SECTIONS.items()}
-    return check(path, Preset(path.stem, description, **sections))
+    return _checked(path, Preset(path.stem, description, **sections))
 
 
 def _body(path: Path) -> dict[str, Any]:
@@ -262,7 +284,13 @@ def _other_hardware(path: Path, description: str, body: dict[str, Any]) -> Prese
         raise UserError(f"{path}: weights_of: {name} has no weights of its own either")
     _known(f"{path}: with weights_of, section", body, ("hardware",))
     hardware = _section(path, "hardware", Hardware, body.get("hardware", {}))
-    return check(path, replace(load(name), description=description, hardware=hardware))
+    return _checked(path, replace(load(name), description=description, hardware=hardware))
+
+
+def _checked(path: Path, preset: Preset) -> Preset:
+    from models import preset_rules  # here, because what the rules ask builds on presets
+
+    return preset_rules.check(path, preset)
 
 
 def _section(path: Path, name: str, cls: type, values: Any) -> Any:
@@ -301,106 +329,3 @@ def _typed(where: str, kind: Any, value: Any) -> Any:
     if type(value) is not origin:
         raise UserError(f"{where} is {value!r}; it must be of type {origin.__name__}")
     return value
-
-
-def check(where: object, preset: Preset) -> Preset:
-    """Refuse values that are of the right type but make no sense; return the preset."""
-    from models import binary, students, temperature  # here, because the options are their own
-    from models.data import DATASETS
-
-    if preset.data.name not in DATASETS:
-        raise UserError(f"{where}: [data] name must be one of {', '.join(DATASETS)}")
-    s, teacher, d = preset.student, preset.teacher, preset.distillation
-    a, t, h = preset.augmentation, preset.training, preset.hardware
-    estimators = ", ".join(binary.ESTIMATORS)
-    side = min(DATASETS[preset.data.name].shape[1:])
-    rules = [
-        (s.input in ("binary", "pixels"), "[student] input", "binary or pixels"),
-        (_sizes(s.hidden), "[student] hidden", "a list of sizes > 0"),
-        (all(map(_sizes, s.convolutions)), "[student] convolutions", "lists of sizes > 0"),
-        (s.kernel > 0, "[student] kernel", "> 0"),
-        (_sizes(teacher.hidden), "[teacher] hidden", "a list of sizes > 0"),
-        (
-            not teacher.convolutions or _sizes(teacher.convolutions),
-            "[teacher] convolutions",
-            "a list of sizes > 0",
-        ),
-        (0 <= teacher.dropout < 1, "[teacher] dropout", "in [0, 1)"),
-        (teacher.epochs > 0, "[teacher] epochs", "> 0"),
-        (teacher.learning_rate > 0, "[teacher] learning_rate", "> 0"),
-        (teacher.weight_decay >= 0, "[teacher] weight_decay", ">= 0"),
-        (d.mode in ("online", "frozen", "none"), "[distillation] mode", "online, frozen or none"),
-        (0 <= d.alpha <= 1, "[distillation] alpha", "in [0, 1]"),
-        (
-            d.alpha_minimum is None or 0 <= d.alpha_minimum <= d.alpha,
-            "[distillation] alpha_minimum",
-            "in [0, alpha]",
-        ),
-        (d.beta >= 0, "[distillation] beta", ">= 0"),
-        (d.loss in ("kl", "dkd"), "[distillation] loss", "kl or dkd"),
-        (d.dkd_beta >= 0, "[distillation] dkd_beta", ">= 0"),
-        (d.teacher_strength >= 0, "[distillation] teacher_strength", ">= 0"),
-        (0 <= a.shift < side, "[augmentation] shift", f"in [0, {side}), within an image"),
-        (a.rotate >= 0, "[augmentation] rotate", ">= 0"),
-        (a.variants >= 0, "[augmentation] variants", ">= 0"),
-        (t.epochs > 0, "[training] epochs", "> 0"),
-        (t.shards > 0, "[training] shards", "> 0"),
-        (
-            t.shards > 0 and t.batch_size % t.shards == 0 and t.batch_size > t.shards,
-            "[training] batch_size",
-            f"a multiple of shards ({t.shards}), more than one image in each",
-        ),
-        (t.learning_rate > 0, "[training] learning_rate", "> 0"),
-        (t.weight_decay >= 0, "[training] weight_decay", ">= 0"),
-        (
-            0 <= t.float_weight_epochs < t.epochs,
-            "[training] float_weight_epochs",
-            "in [0, epochs)",
-        ),
-        (
-            0 <= t.warmup_epochs < min(filter(None, stage_lengths(t)), default=0),
-            "[training] warmup_epochs",
-            "in [0, epochs of each stage)",
-        ),
-        (t.estimator in binary.ESTIMATORS, "[training] estimator", estimators),
-        (t.weight_estimator in binary.ESTIMATORS, "[training] weight_estimator", estimators),
-        (t.weights in binary.WEIGHTS, "[training] weights", ", ".join(binary.WEIGHTS)),
-        (t.clipping in ("fixed", "learned"), "[training] clipping", "fixed or learned"),
-        (0 < t.initial <= 1, "[training] initial", "in (0, 1]"),
-        (0 <= t.ema < 1, "[training] ema", "in [0, 1)"),
-        (t.recalibrate > 0, "[training] recalibrate", "> 0"),
-        (t.precision in ("float32", "bfloat16"), "[training] precision", "float32 or bfloat16"),
-        (t.threads >= 0, "[training] threads", ">= 0"),
-        (h.target_cycles is None or h.target_cycles > 0, "[hardware] target_cycles", "> 0"),
-        (
-            h.target_cycles is None or h.target_fps is None,
-            "[hardware] target_fps",
-            "left out where target_cycles says the same",
-        ),
-        *(
-            (value is None or value > 0, f"[hardware] {key}", "> 0")
-            for key in ("target_fps", "target_latency", "max_lut", "max_bram36")
-            for value in (getattr(h, key),)
-        ),
-        (h.clock_mhz > 0, "[hardware] clock_mhz", "> 0"),
-        (h.input_parallel is None or h.input_parallel > 0, "[hardware] input_parallel", "> 0"),
-    ]
-    for holds, key, rule in rules:
-        if not holds:
-            raise UserError(f"{where}: {key} must be {rule}")
-    try:
-        students.feature_shape(DATASETS[preset.data.name].shape, s)
-        temperature.build(d.temperature)
-    except UserError as error:
-        part = "" if str(error).startswith("[") else "[distillation.temperature] "
-        raise UserError(f"{where}: {part}{error}") from error
-    return preset
-
-
-def stage_lengths(training: Training) -> tuple[int, int]:
-    """Epochs with float weights, then with binary ones; each stage has its own schedule."""
-    return training.float_weight_epochs, training.epochs - training.float_weight_epochs
-
-
-def _sizes(hidden: tuple[int, ...]) -> bool:
-    return len(hidden) > 0 and min(hidden) > 0

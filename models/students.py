@@ -3,19 +3,21 @@
     binary input:  x -> 2x - 1     -> sign_in   -> ...
     8-bit input:   x -> 255x - 128 -> pixels_in -> ...
 
-    ... -> [conv0 -> norm0 -> sign0 -> [pool0]] -> ... -> flatten
+    ... -> [[pad0] -> conv0 [+ shortcut] -> norm0 -> sign0 -> [pool0]] -> ... -> flatten
         -> [fc<i> -> norm<i> -> sign<i>] -> ... -> fc<last> -> norm -> logits
 
 Products are counted through: `conv0` .. `conv5`, `fc6` .. `fc8` for FINN's CNV, `fc0` .. `fc3` for
 its TFC, SFC and LFC. Every weight and activation is -1 or +1 with scale 1, sign(0) = +1, so that
 the exported network is integers and thresholds: batch norm and sign together are one threshold a
 channel, the scalar norm cannot change which logit is largest. An 8-bit input enters as the integer
-p - 128 of the pixel p. Training runs on `models.ensemble`, which computes the same.
+p - 128 of the pixel p; a border is of the least value, -1 or -128. Training runs on
+`models.ensemble`, which computes the same.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
+from dataclasses import dataclass, replace
 from math import prod
 
 import torch
@@ -79,6 +81,57 @@ class PixelValue(ActQuantSolver):
     max_val = 127.0
 
 
+@dataclass(frozen=True)
+class Convolution:
+    """One of a student's convolutions; `pool`: a 2 x 2 max-pool follows.
+
+    `shortcut`: the sums in front of the quantiser that it reads are added to its own.
+    """
+
+    inputs: int
+    outputs: int
+    kernel: int
+    padding: int
+    depthwise: bool
+    pool: bool
+    shortcut: bool = False
+
+    @property
+    def weight_shape(self) -> tuple[int, int, int, int]:
+        return self.outputs, 1 if self.depthwise else self.inputs, self.kernel, self.kernel
+
+
+def convolutions(channels: int, options: Student) -> list[Convolution]:
+    """A student's convolutions in order, for images of so many channels."""
+    found: list[Convolution] = []
+    kernel, padding = options.kernel, options.padding if options.kernel > 1 else 0
+    for block, sizes in enumerate(options.convolutions):
+        for i, size in enumerate(sizes):
+            pool = i + 1 == len(sizes) and block + 1 < len(options.convolutions)
+            if options.separable and found:
+                found.append(Convolution(channels, channels, kernel, padding, True, False))
+                found.append(Convolution(channels, size, 1, 0, False, pool))
+            else:
+                found.append(Convolution(channels, size, kernel, padding, False, pool))
+            channels = size
+    first = 2 if options.input == "pixels" else 1  # sums of pixels have another unit
+    return [
+        replace(conv, shortcut=options.shortcuts and i >= first and _keeps(conv, found[i - 1]))
+        for i, conv in enumerate(found)
+    ]
+
+
+def _keeps(conv: Convolution, before: Convolution) -> bool:
+    """Whether what a convolution gives has the size and the channels of what it was made of."""
+    same = conv.inputs == conv.outputs and conv.kernel == 2 * conv.padding + 1
+    return same and not before.pool
+
+
+def least(options: Student, first: bool) -> float:
+    """The least value of a map, which a border has; `first`: of the network's input."""
+    return -128.0 if first and options.input == "pixels" else -1.0
+
+
 class ScalarNorm(nn.Module):
     """Batch norm with one mean and variance for the whole tensor; the tail of FINN's networks.
 
@@ -107,6 +160,16 @@ class ScalarNorm(nn.Module):
         return (x - mean) / (var + self.eps).sqrt() * self.weight + self.bias
 
 
+class GlobalSum(nn.Module):
+    """(N, C, H, W) -> (N, C): each channel's sum over the pixels, over a power of two.
+
+    That is their mean where H * W is one; another divisor would be rounded in float32.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.sum((2, 3)) / 2 ** (x.shape[2] * x.shape[3] - 1).bit_length()
+
+
 class BinaryNetwork(nn.Module):
     """Reads images (N, C, H, W) in [0, 1], gives logits (N, classes).
 
@@ -121,18 +184,25 @@ class BinaryNetwork(nn.Module):
             parts["pixels_in"] = QuantIdentity(act_quant=PixelValue)
         else:
             parts["sign_in"] = QuantIdentity(act_quant=BipolarActivation)
-        channels, i = shape[0], 0
-        for block, sizes in enumerate(options.convolutions):
-            for size in sizes:
-                parts[f"conv{i}"] = QuantConv2d(
-                    channels, size, options.kernel, bias=False, weight_quant=BipolarWeight
-                )
-                parts[f"norm{i}"] = nn.BatchNorm2d(size)
-                parts[f"sign{i}"] = QuantIdentity(act_quant=BipolarActivation)
-                channels, i = size, i + 1
-            if block + 1 < len(options.convolutions):
-                parts[f"pool{i - 1}"] = nn.MaxPool2d(2)
-        parts["flatten"] = nn.Flatten()
+        layers = convolutions(shape[0], options)
+        for i, conv in enumerate(layers):
+            if conv.padding:
+                parts[f"pad{i}"] = nn.ConstantPad2d(conv.padding, least(options, i == 0))
+            parts[f"conv{i}"] = QuantConv2d(
+                conv.inputs,
+                conv.outputs,
+                conv.kernel,
+                groups=conv.inputs if conv.depthwise else 1,
+                bias=False,
+                weight_quant=BipolarWeight,
+            )
+            parts[f"norm{i}"] = nn.BatchNorm2d(conv.outputs)
+            parts[f"sign{i}"] = QuantIdentity(act_quant=BipolarActivation)
+            if conv.pool:
+                parts[f"pool{i}"] = nn.MaxPool2d(2)
+        parts["flatten"] = GlobalSum() if options.average else nn.Flatten()
+        self.shortcuts = {f"conv{i}" for i, conv in enumerate(layers) if conv.shortcut}
+        i = len(layers)
         inputs = prod(feature_shape(shape, options))
         for size in options.hidden:
             parts[f"fc{i}"] = QuantLinear(inputs, size, bias=False, weight_quant=BipolarWeight)
@@ -147,24 +217,33 @@ class BinaryNetwork(nn.Module):
                 nn.init.uniform_(part.weight, -1, 1)
 
     def forward(self, images: Tensor) -> Tensor:
-        return self.layers(self.scale * images - self.offset)
+        x = self.scale * images - self.offset
+        if not self.shortcuts:
+            return self.layers(x)
+        sums = x
+        for name, part in self.layers.named_children():
+            x = part(x) + sums if name in self.shortcuts else part(x)
+            if name.startswith("conv"):
+                sums = x
+        return x
 
 
 def feature_shape(shape: tuple[int, int, int], options: Student) -> tuple[int, int, int]:
     """(C, H, W) of what the fully connected layers read; `UserError` if nothing is left of it."""
     channels, height, width = shape
-    for block, sizes in enumerate(options.convolutions):
-        for size in sizes:
-            channels = size
-            height, width = height - options.kernel + 1, width - options.kernel + 1
-        if block + 1 < len(options.convolutions):
+    block = 0
+    for conv in (layers := convolutions(channels, options)):
+        channels, lost = conv.outputs, conv.kernel - 1 - 2 * conv.padding
+        height, width = height - lost, width - lost
+        if conv.pool:
             height, width = height // 2, width // 2
-        if min(height, width) < 1:
+        if min(height, width) < 1 and (conv.pool or conv is layers[-1]):
             raise UserError(
                 f"[student] convolutions: block {block} leaves a map of {height} x {width} pixels "
                 f"of an image of {shape[1]} x {shape[2]}; take fewer convolutions"
             )
-    return channels, height, width
+        block += conv.pool
+    return (channels, 1, 1) if options.average else (channels, height, width)
 
 
 def build(preset: Preset) -> BinaryNetwork:

@@ -29,7 +29,17 @@ from flow import tools
 from flow.errors import UserError
 from flow.paths import BUILD
 from flow.pipeline import clear_faults, locked, say, write_atomically
-from models import arms, checkpoint, data, parallel, presets, study_figures, study_report, workers
+from models import (
+    arms,
+    checkpoint,
+    data,
+    parallel,
+    preset_rules,
+    presets,
+    study_figures,
+    study_report,
+    workers,
+)
 from models.arms import Arm
 from models.presets import Preset
 from models.workers import Engine, Task, Work
@@ -48,7 +58,7 @@ class Study:
     def task(self, name: str, followed: Task | None) -> Task:
         """What has to be trained for an arm; `followed`: the finished one whose T it plays back."""
         variant = self.arms[name].variant(self.preset, recorded(followed) if followed else ())
-        presets.check(f"arm {name}", variant)
+        preset_rules.check(f"arm {name}", variant)
         folder = self.folder / "runs" / f"{name}-{variant.fingerprint(*self.seeds)}"
         teachers = self.folder / "teachers"
         return Task(name, variant, self.seeds, folder, teachers, integer=name in arms.MAIN)
@@ -153,7 +163,7 @@ def shortened(preset: Preset, epochs: int) -> Preset:
     whole = preset.training
     floats = whole.float_weight_epochs * epochs // whole.epochs
     short = replace(whole, epochs=epochs, float_weight_epochs=floats)
-    warmup = min(whole.warmup_epochs, *(n - 1 for n in presets.stage_lengths(short) if n))
+    warmup = min(whole.warmup_epochs, *(n - 1 for n in short.stage_lengths if n))
     return replace(preset, training=replace(short, warmup_epochs=warmup))
 
 
@@ -192,7 +202,7 @@ def main(arguments: list[str] | None = None) -> int:
 def _main(options: argparse.Namespace, given: list[str]) -> int:
     preset = presets.load(options.preset)
     if options.epochs:
-        preset = presets.check(f"--epochs {options.epochs}", shortened(preset, options.epochs))
+        preset = preset_rules.check(f"--epochs {options.epochs}", shortened(preset, options.epochs))
     chosen = arms.select(preset, [name.strip() for name in options.arms.split(",")])
     folder = options.out or BUILD / preset.name / "study"
     parallel.start()

@@ -13,7 +13,7 @@ import numpy as np
 import scipy
 
 from flow import report as flow_report
-from flow import tools
+from flow import versions
 from models import arms, calibration, curves, statistics
 from models.arms import Arm
 from models.presets import Preset
@@ -45,7 +45,7 @@ def report(
         "epochs": preset.training.epochs,
         "device": sorted({run["device"] for run in runs.values()}),
         "threads": sorted({run["threads"] for run in runs.values()}),
-        "tools": tools.versions() | {"scipy": scipy.__version__},
+        "tools": versions.installed() | {"scipy": scipy.__version__},
         "arms": found,
         "chosen": chosen,
         "comparisons": _comparisons(found, chosen),

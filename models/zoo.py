@@ -244,6 +244,11 @@ class Entry:
     def seed(self) -> int:
         return self.training["seed"]
 
+    @property
+    def weights(self) -> str:
+        """Digest of the weights that are there; `UserError` if they cannot be read."""
+        return digest(read(self.folder / WEIGHTS))
+
     def student(self, preset: Preset) -> BinaryNetwork:
         """The kept student, in evaluation mode; `UserError` if it is not the preset's."""
         path = self.folder / WEIGHTS

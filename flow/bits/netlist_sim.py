@@ -18,7 +18,10 @@ from flow.errors import MismatchError
 from flow.paths import SIM
 
 BENCH = "netlist_bench"
-MODELS = ("ps7_model.sv", "hp_memory.sv", "xc7/xc7_lut6.sv", "xc7/xc7_ff.sv", "xc7/xc7_ramb18.sv")
+MODELS = (
+    *("zynq.sv", "ps7_model.sv", "hp_memory.sv"),
+    *("xc7/xc7_lut6.sv", "xc7/xc7_ff.sv", "xc7/xc7_ramb18.sv"),
+)
 
 # Ports of the processing system that the bench drives and compares. The shell uses no others, so a
 # netlist that does has a wrong route.

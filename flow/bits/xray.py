@@ -101,10 +101,6 @@ class FeatureTable:
         """Offsets that the feature demands to be one."""
         return self.ones[self.one_start[feature] : self.one_start[feature + 1]]
 
-    def zeros_of(self, feature: int) -> np.ndarray:
-        """Offsets that the feature demands to be zero."""
-        return self.zeros[self.zero_start[feature] : self.zero_start[feature + 1]]
-
 
 _INDEXED = re.compile(r"(.*)\[(\d+)\]")
 

@@ -20,7 +20,9 @@ from flow.implement.sources import Sources
 from flow.paths import SIM
 from flow.pipeline import write_atomically
 
-BOARD_SOURCES = (SIM / "board" / "board.sv", SIM / "board" / "board.cpp")
+BOARD = SIM / "board"
+BOARD_SOURCES = (SIM / "zynq.sv", BOARD / "board.sv", BOARD / "board.cpp")
+INCLUDED = (BOARD / "hp0.hpp", BOARD / "rules.hpp")
 MODEL, PROGRAM, FACTS = "model", "board", "board.json"
 
 FLAGS = (
@@ -71,7 +73,7 @@ def prepare(bitstream: Path, folder: Path) -> Path:
 def _digest(sources: Sources) -> str:
     """Of all that the program depends on."""
     digest = hashlib.sha256(repr((FLAGS, sources.top, sources.files, sources.parameters)).encode())
-    for path in (*BOARD_SOURCES, *sorted(sources.folder.iterdir())):
-        if path.suffix in (".sv", ".cpp", ".mem"):
+    for path in (*BOARD_SOURCES, *INCLUDED, *sorted(sources.folder.iterdir())):
+        if path.suffix in (".sv", ".cpp", ".hpp", ".mem"):
             digest.update(path.name.encode() + b"\0" + path.read_bytes())
     return digest.hexdigest()

@@ -46,6 +46,12 @@ class Board:
     kernel_mhz: float = 0.0
     border: dict[str, Region] = field(default_factory=dict)
 
+    @property
+    def files(self) -> tuple[str, ...]:
+        """All that it is made of: board.toml, constraints, sources, relative to the repository."""
+        paths = (self.constraints.with_name("board.toml"), self.constraints, *self.sources)
+        return tuple(str(path.relative_to(ROOT)) for path in paths)
+
     def clock_at_most(self, mhz: float) -> float:
         """The fastest clock in MHz the board can make that is not faster than `mhz`."""
         slowest = self.max_divisor**2
@@ -89,7 +95,9 @@ def load(name: str, folder: Path = BOARDS) -> Board:
     vitis = toolchain == "vitis"
     border = {port: tuple(corners) for port, corners in body.pop("border", {}).items()}
     if wrong := [port for port, corners in border.items() if len(corners) != 4]:
-        raise UserError(f"{path}: [border] {wrong[0]} needs four numbers: x0, y0, x1, y1")
+        raise UserError(
+            f"{path}: [border] {wrong[0]} needs four numbers: x0, y0, x1, y1"
+        )
     taken = _Taken(path, body)
     clock = _Taken(path, taken("clock", dict))
     board = Board(

@@ -163,7 +163,7 @@ def run_seed(
             clock_mhz,
         ),
         *("-o", f"xdc={board.constraints.resolve()}", "-o", "fasm=design.fasm"),
-        *("--pre-place", "border.py", "--timing-allow-fail"),
+        *("--pre-place", "border.py", "--placer", "static", "--timing-allow-fail"),
         *("--report", "report.json", "--write", "routed.json"),
         cwd=work,
         log=work / "nextpnr.log",

@@ -2,11 +2,7 @@
 
     input -> segment 0 -> product 0 -> segment 1 -> product 1 -> ... -> tail -> output
 
-A product may be written as Conv, Gemm, MatMul, XnorPopcountMatMul or FINN's MVAU, behind a node
-that forms windows or not, on images with the channels first or last, and its operands as -1/+1, 0/1
-or any two levels; `Product` reads all of them as `flow.lowering.golden` orders them, and `Encoding`
-(`flow/lowering/encoding.py`) says how the numbers in the graph follow from the integer accumulators
-of the bipolar network.
+`flow/lowering/product.py` reads each product, however it is written.
 """
 
 from __future__ import annotations
@@ -14,109 +10,32 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
-from math import prod
 from typing import Any
 
 import numpy as np
-from onnx import NodeProto, helper
+from onnx import NodeProto
 from qonnx.core.modelwrapper import ModelWrapper
-from qonnx.custom_op.registry import getCustomOp
 
 from flow.errors import UserError
 from flow.lowering.golden import Window
 from flow.lowering.onnx_run import Tensors, dynamic_tensors, run
+from flow.lowering.product import (
+    FIRST,
+    LAST,
+    PRODUCTS,
+    SLIDERS,
+    TO_FIRST,
+    TO_LAST,
+    VECTOR,
+    Product,
+    attribute,
+    border_of,
+    square,
+)
 
-PRODUCTS = ("Conv", "Gemm", "MatMul", "XnorPopcountMatMul", "MVAU")
-SLIDERS = {"Im2Col": "kernel_size", "ConvolutionInputGenerator": "ConvKernelDim"}
-STRIDES = {"Im2Col": "stride", "ConvolutionInputGenerator": "Stride"}
 POOLS = {"MaxPool": "kernel_shape", "MaxPoolNHWC": "kernel_shape", "Pool": "KernelSize"}
 FLATTENING = ("Reshape", "Flatten")
 ENDINGS = ("TopK", "LabelSelect")
-
-TO_LAST, TO_FIRST = [0, 2, 3, 1], [0, 3, 1, 2]  # permutations of a Transpose
-FIRST, LAST, VECTOR = "NCHW", "NHWC", "NC"
-
-
-@dataclass(frozen=True, eq=False)
-class Product:
-    """One matrix product; its weights are a tensor that does not depend on the input.
-
-    `slider` is the node that forms the windows it reads, if there is one. `shape` is that of its
-    source tensor; `flattened` is (C, H, W) where that is an image flattened with channels first.
-    """
-
-    node: NodeProto
-    slider: NodeProto | None
-    shape: tuple[int, ...]
-    flattened: tuple[int, int, int] | None
-    target_shape: tuple[int, ...]
-
-    @property
-    def source(self) -> str:
-        return (self.slider or self.node).input[0]
-
-    @property
-    def target(self) -> str:
-        return self.node.output[0]
-
-    @property
-    def xnor(self) -> bool:
-        if self.node.op_type == "MVAU":
-            return bool(getCustomOp(self.node).get_nodeattr("binaryXnorMode"))
-        return self.node.op_type == "XnorPopcountMatMul"
-
-    @property
-    def kernel(self) -> tuple[int, int]:
-        """(kernel, stride); kernel 0 for a fully connected product."""
-        if self.slider is not None:
-            op = self.slider.op_type
-            return square(self.slider, SLIDERS[op]), square(self.slider, STRIDES[op])
-        if self.node.op_type == "Conv":
-            return square(self.node, "kernel_shape"), square(self.node, "strides")
-        return (1 if len(self.target_shape) == 4 else 0), 1
-
-    @property
-    def columns(self) -> int:
-        """Values that meet a row of weights, by the shape of the source."""
-        channels = self.shape[1] if self.node.op_type == "Conv" else self.shape[-1]
-        kernel, _ = self.kernel
-        return kernel**2 * channels if kernel else prod(self.shape[1:])
-
-    def weights(self, tensors: Tensors) -> np.ndarray:
-        """Its weights (MH, MW), the columns in the order of `golden`."""
-        array = tensors[self.node.input[1]]
-        if self.node.op_type == "Conv":
-            return array.transpose(0, 2, 3, 1).reshape(len(array), -1)
-        array = array if attribute(self.node, "transB", 0) else array.T
-        return self._channels_last(array)
-
-    def source_values(self, tensors: Tensors) -> np.ndarray:
-        """What arrives: (N, MW), or (N, H, W, C) for a convolution."""
-        values = tensors[self.source]
-        if self.node.op_type == "Conv":
-            return values.transpose(TO_LAST)
-        return values if self.kernel[0] else self._channels_last(values.reshape(len(values), -1))
-
-    def target_values(self, tensors: Tensors) -> np.ndarray:
-        """What leaves: (N, MH), or (N, H', W', MH) for a convolution."""
-        values = tensors[self.target]
-        return values.transpose(TO_LAST) if self.node.op_type == "Conv" else values
-
-    def _channels_last(self, rows: np.ndarray) -> np.ndarray:
-        """(N, CHW) -> (N, HWC) where the source is flattened with channels first."""
-        if self.flattened is None or rows.shape[1] != prod(self.flattened):
-            return rows
-        return rows.reshape(-1, *self.flattened).transpose(TO_LAST).reshape(rows.shape)
-
-    def bias(self, tensors: Tensors) -> np.ndarray | float:
-        """What it adds to each row of the product, a scalar or (MH,)."""
-        if self.node.op_type not in ("Gemm", "Conv") or len(self.node.input) < 3:
-            return 0.0
-        return tensors[self.node.input[2]] * attribute(self.node, "beta", 1.0)
-
-    @property
-    def factor(self) -> float:
-        return attribute(self.node, "alpha", 1.0) if self.node.op_type == "Gemm" else 1.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -141,17 +60,25 @@ class Chain:
         products: list[Product] = []
         segments: list[list[NodeProto]] = [[]]
         slider: NodeProto | None = None
+        pad: NodeProto | None = None
+        border = (0, 0.0)
         for node, after in zip(nodes, [*nodes[1:], None], strict=True):
             if node.op_type in PRODUCTS:
-                source, target = (slider or node).input[0], node.output[0]
-                products.append(
-                    Product(node, slider, _shape(model, source), flattened, _shape(model, target))
-                )
+                source, target = (pad or slider or node).input[0], node.output[0]
+                shapes = _shape(model, source), flattened, _shape(model, target)
+                products.append(Product(node, slider, pad, border, *shapes))
                 segments.append([])
-                slider, flattened = None, None
+                slider, flattened, pad, border = None, None, None, (0, 0.0)
                 layout = VECTOR if _rank(model, target) == 2 else layout
             elif node.op_type in SLIDERS and after is not None and after.op_type in PRODUCTS:
                 slider = node
+            elif node.op_type == "Pad":
+                if after is None or after.op_type not in (*SLIDERS, *PRODUCTS):
+                    raise UserError(
+                        f"node {node.name} (Pad) pads what no convolution reads; supported is "
+                        "padding directly in front of a convolution"
+                    )
+                pad, border = node, border_of(model, node, layout)
             else:
                 segments[-1].append(node)
                 if node.op_type == "Transpose":
@@ -173,9 +100,13 @@ class Chain:
 
     @cached_property
     def windows(self) -> tuple[Window, ...]:
-        """What each product reads; `UserError` for kernels and pools that are not square."""
+        """What each product reads, but for the number in a border, which is for an `Encoding`.
+
+        `UserError` for kernels and pools that are not square.
+        """
         return tuple(
-            Window(*product.kernel, self.pool(i)[1]) for i, product in enumerate(self.products)
+            Window(*p.kernel, self.pool(i)[1], p.border[0], depthwise=p.depthwise)
+            for i, p in enumerate(self.products)
         )
 
     def pool(self, i: int) -> tuple[NodeProto | None, int]:
@@ -264,24 +195,6 @@ class Chain:
     def node_in_front(self, i: int) -> str:
         """Name of the last node of segment i, for messages."""
         return self.segments[i][-1].name if self.segments[i] else "the input"
-
-
-def attribute(node: NodeProto, name: str, default: Any) -> Any:
-    for entry in node.attribute:
-        if entry.name == name:
-            return helper.get_attribute_value(entry)
-    return default
-
-
-def square(node: NodeProto, name: str) -> int:
-    """An attribute of two equal numbers, such as a kernel's shape; 1 where it is left out."""
-    height, width = attribute(node, name, (1, 1))
-    if height != width:
-        raise UserError(
-            f"node {node.name} ({node.op_type}): {name} is {height} x {width}, only squares are "
-            "supported"
-        )
-    return int(height)
 
 
 def _way(model: ModelWrapper) -> list[NodeProto]:

@@ -15,7 +15,7 @@ from qonnx.core.modelwrapper import ModelWrapper
 
 from flow.errors import MismatchError, UserError
 from flow.lowering.chain import Chain
-from flow.lowering.encoding import Encoding, tables
+from flow.lowering.encoding import Encoding, tables, windows_of
 from flow.lowering.golden import Golden, activation_name, first_difference, layer_name
 from flow.lowering.onnx_run import Tensors, run
 
@@ -38,9 +38,10 @@ def check(
                 f"{len(chain.products)} matrix products where the network has {len(golden.weights)}"
             )
         functions, encodings, scores = tables(chain, golden.weights, pixels)
-        if (found := _first_unlike(chain.windows, golden.windows)) is not None:
+        windows = windows_of(chain, encodings)
+        if (found := _first_unlike(windows, golden.windows)) is not None:
             raise UserError(
-                f"{layer_name(golden.windows, found)} reads {chain.windows[found]} instead of "
+                f"{layer_name(golden.windows, found)} reads {windows[found]} instead of "
                 f"{golden.windows[found]}"
             )
     except UserError as fault:  # the file was accepted: a pass made this of it

@@ -8,7 +8,7 @@ import numpy as np
 
 from flow.errors import UserError
 from flow.lowering.chain import Chain
-from flow.lowering.golden import PIXELS, activation_name, bipolar, domain_of, layer_name
+from flow.lowering.golden import PIXELS, Window, activation_name, bipolar, domain_of, layer_name
 
 TOP = 255  # largest value of a first activation of more than one bit
 LIMIT = 2**28  # accumulators that are tried, over all rows
@@ -20,7 +20,8 @@ class Encoding:
 
     `low` and `high` are the levels that stand for -1 and +1 in the source tensor or, where `top`
     is 255, for 0 and 255; `bits` are the weights as the graph has them, (MH, MW), `sign[r]` is -1
-    where row r is the negative of the network's own.
+    where row r is the negative of the network's own; `fill` is what the value of a border stands
+    for.
     """
 
     low: float
@@ -30,6 +31,7 @@ class Encoding:
     sign: np.ndarray
     scale: np.ndarray
     offset: np.ndarray
+    fill: int = 0
 
     @property
     def columns(self) -> int:
@@ -51,6 +53,12 @@ class Encoding:
         name, title = product.node.name, layer_name(chain.windows, i)
         where = f"{activation_name(chain.windows, i)} (in front of node {name})"
         low, high, top = operand(levels, where, first=i == 0)
+        fill = border_number(product.border, low, high, top, f"{title} (node {name})")
+        if product.depthwise and top > 1:
+            raise UserError(
+                f"{title} (node {name}): a depthwise convolution of 8-bit numbers is not "
+                "supported; supported is one of binary activations"
+            )
         array = product.weights(chain.constants)
         bits = (array > 0).astype(np.uint8)
         if len(domain_of(bits.shape[1], top)) * len(bits) > LIMIT:
@@ -63,17 +71,21 @@ class Encoding:
         if product.xnor:
             if not (np.isin(array, (0, 1)).all() and (low, high) == (0, 1)):
                 raise UserError(f"{title} (node {name}): XNOR operands are not 0 and 1")
-            return cls(low, high, 1, bits, sign, sign / 2, np.full(len(bits), columns / 2))
+            half = np.full(len(bits), columns / 2)
+            return cls(low, high, 1, bits, sign, sign / 2, half, fill)
         size = np.abs(array[:, :1])
         if not (size > 0).all() or not (np.abs(array) == size).all():
             raise UserError(
                 f"{title} (node {name}): weights are not of one bit "
                 f"({len(np.unique(array))} different values); train with binary weights"
             )
+        if product.node.op_type == "XnorVVAU":  # counts equal signs
+            half = np.full(len(bits), columns / 2)
+            return cls(low, high, 1, bits, sign, sign / 2, half, fill)
         unit = size[:, 0].astype(np.float64) * product.factor
         zero, one = ((high + low) / 2, (high - low) / 2) if top == 1 else (low, (high - low) / top)
         offset = unit * zero * bipolar(bits).sum(1) + product.bias(chain.constants)
-        return cls(low, high, top, bits, sign, unit * one * sign, offset)
+        return cls(low, high, top, bits, sign, unit * one * sign, offset, fill)
 
     def values(self, accumulators: np.ndarray) -> np.ndarray:
         """What the graph's tensor holds for accumulators (..., MH): float32."""
@@ -124,6 +136,28 @@ def tables(
             )
         values = encodings[-1].values(encodings[-1].domain[:, None])
     return sources, encodings, chain.evaluate(len(chain.products), values)
+
+
+def windows_of(chain: Chain, encodings: list[Encoding]) -> tuple[Window, ...]:
+    """What each product of a chain reads, the number in a border included."""
+    pairs = zip(chain.windows, encodings, strict=True)
+    return tuple(window._replace(fill=encoding.fill) for window, encoding in pairs)
+
+
+def border_number(border: tuple[int, float], low: float, high: float, top: int, where: str) -> int:
+    """What the value of a border stands for, 0 to `top`; `UserError` where it is none of these."""
+    size, value = border
+    step = (high - low) / top
+    if size == 0:
+        return 0
+    number = int(whole_steps(np.array([value]), low, step)[0])
+    if number > top:
+        allowed = f"{low:g} and {high:g}" if top == 1 else f"{low:g} to {high:g} by {step:g}"
+        raise UserError(
+            f"{where}: pads its input with {value:g}, which takes the values {allowed}; pad with "
+            "one of them (binary data with -1), or not at all"
+        )
+    return number
 
 
 def operand(levels: np.ndarray, where: str, first: bool) -> tuple[float, float, int]:

@@ -2,8 +2,8 @@
 
 The student is any module that maps float images (N, C, H, W) in [0, 1] to logits (N, classes)
 through a chain of brevitas `QuantConv2d` and `QuantLinear` layers with one-bit weights and
-activations (the first of up to 8 bits), and `MaxPool2d`; it is watched from outside, through hooks,
-so that nothing here depends on how it is put together.
+activations (the first of up to 8 bits), `MaxPool2d` and `ConstantPad2d`; it is watched from
+outside, through hooks, so that nothing here depends on how it is put together.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from qonnx.util.cleanup import cleanup_model
 from torch import Tensor, nn
 
 from flow.errors import UserError
-from flow.lowering.encoding import operand, whole_steps
+from flow.lowering.encoding import border_number, operand, whole_steps
 from flow.lowering.golden import PIXELS, Golden, Window, bipolar, domain_of
 
 BATCH = 1000  # images at a time through torch
@@ -78,19 +78,23 @@ def golden(student: nn.Module, images: np.ndarray) -> Golden:
     layers = _layers_in_order(student, scale_images(images[:1]))
     weights = [_weights(layer) for layer in layers]
     seen = _until(student, layers[0].module, scale_images(_constant_images(images.shape[1:])))
-    first = _Operand.of(_values_of_channels(seen, layers[0].name), layers[0].name)
+    first = _Operand.of(_values_of_channels(layers[0].inner(seen), layers[0].name), layers[0].name)
+    layers = [
+        replace(layer, window=layer.window._replace(fill=coding.border(layer)))
+        for layer, coding in zip(layers, [first, *[BITS] * len(layers)], strict=False)
+    ]
 
     inputs: dict[str, np.ndarray] = {}
     outputs: dict[str, np.ndarray] = {}
 
     def note(layer: _Layer) -> Callable:
         def hook(_: nn.Module, args: tuple, output: Any) -> None:
-            inputs[layer.name] = layer.channels_last(_value(args[0]))
-            outputs[layer.name] = _channels_last(_value(output))
+            inputs[layer.name] = layer.channels_last(layer.inner(value_of(args[0])))
+            outputs[layer.name] = _channels_last(value_of(output))
 
         return hook
 
-    with _hooks(layer.module.register_forward_hook(note(layer)) for layer in layers):
+    with hooks(layer.module.register_forward_hook(note(layer)) for layer in layers):
         logits = student(scale_images(images)).numpy()
 
     activations, accumulators, tables = [], [], [first.table]
@@ -102,7 +106,8 @@ def golden(student: nn.Module, images: np.ndarray) -> Golden:
         after = layers[i + 1] if i + 1 < len(layers) else None
         table = _replay(student, layer, after, coding.outputs(domain, bits), images.shape[1:])
         if after is not None:
-            tables.append(BITS.numbers(_values_of_channels(table, after.name), after.name))
+            values = _values_of_channels(after.inner(table), after.name)
+            tables.append(BITS.numbers(values, after.name))
     return Golden(
         images.transpose(0, 2, 3, 1)
         if layers[0].window.is_conv
@@ -121,12 +126,27 @@ def golden(student: nn.Module, images: np.ndarray) -> Golden:
 
 @dataclass(frozen=True, eq=False)
 class _Layer:
-    """A matrix product of the student; `shape` is (C, H, W) of what it reads, pooled, if known."""
+    """A matrix product of the student; `shape` is (C, H, W) of what it reads, pooled, if known.
+
+    `pad`: the module in front of it that puts the border of `window` around an image, if not its
+    own option does that.
+    """
 
     name: str
     module: QuantConv2d | QuantLinear
     window: Window
     shape: tuple[int, ...]
+    pad: nn.ConstantPad2d | None = None
+
+    def inner(self, values: Tensor) -> Tensor:
+        """What arrives, (N, C, H, W) or (N, C), without the border that `pad` made."""
+        if self.pad is None:
+            return values
+        size = self.window.pad
+        found = values[:, :, size:-size, size:-size]
+        if not torch.equal(self.pad(found), values):
+            raise UserError(f"the border in front of {self.name} is changed on its way there")
+        return found
 
     def channels_last(self, values: Tensor) -> np.ndarray:
         """What it reads, or its weights: (N, C, H, W) -> (N, H, W, C), (N, CHW) -> (N, HWC)."""
@@ -165,6 +185,13 @@ class _Operand:
             raise UserError(f"activations in front of {name} take values that no pixel alone gives")
         return found.astype(np.uint8)
 
+    def border(self, layer: _Layer) -> int:
+        """What the border around a layer's images stands for; 0 where there is none."""
+        value = layer.pad.value if layer.pad is not None else 0.0
+        low, high = (-1.0, 1.0) if self.top == 1 else (self.zero, self.zero + self.step * self.top)
+        border = layer.window.pad, float(value)
+        return border_number(border, low, high, self.top, f"layer {layer.name}")
+
     def sums(self, outputs: np.ndarray, weights: np.ndarray, name: str) -> np.ndarray:
         """The accumulators that a layer's outputs (..., MH) stand for: int32."""
         sums = (outputs.astype(np.float64) - self._offset(weights)) / self.step
@@ -195,26 +222,31 @@ class _Stop(Exception):
 def _layers_in_order(student: nn.Module, image: Tensor) -> list[_Layer]:
     """The student's matrix products in the order in which they run, with the pooling in front."""
     order: list[tuple[str, nn.Module, tuple[int, ...]]] = []
-    kinds = (QuantConv2d, QuantLinear, nn.MaxPool2d)
+    kinds = (QuantConv2d, QuantLinear, nn.MaxPool2d, nn.ConstantPad2d)
     named = [(n, m) for n, m in student.named_modules() if isinstance(m, kinds)]
 
     def note(name: str) -> Callable:
         def hook(module: nn.Module, _: tuple, output: Any) -> None:
-            order.append((name, module, tuple(_value(output).shape[1:])))
+            order.append((name, module, tuple(value_of(output).shape[1:])))
 
         return hook
 
-    with _hooks(module.register_forward_hook(note(name)) for name, module in named):
+    with hooks(module.register_forward_hook(note(name)) for name, module in named):
         student(image)
     layers: list[_Layer] = []
-    pool = 1
+    pool, pad = 1, None
     shape: tuple[int, ...] = ()
     for name, module, written in order:
+        if pad is not None and not isinstance(module, QuantConv2d):
+            raise UserError(f"layer {name}: its input is padded; only that of a convolution may be")
         if isinstance(module, nn.MaxPool2d):
             pool *= _pool_size(name, module)
+        elif isinstance(module, nn.ConstantPad2d):
+            pad = module
+            continue
         else:
-            layers.append(_Layer(name, module, _window(name, module, pool), shape))
-            pool = 1
+            layers.append(_Layer(name, module, _window(name, module, pool, pad), shape, pad))
+            pool, pad = 1, None
         shape = written
     if not layers or len(order) != len({name for name, *_ in order}):
         raise UserError("the student must run one or more QuantLinear layers, each of them once")
@@ -223,24 +255,38 @@ def _layers_in_order(student: nn.Module, image: Tensor) -> list[_Layer]:
     return layers
 
 
-def _window(name: str, module: nn.Module, pool: int) -> Window:
-    """What a layer reads; `UserError` for what is not a plain square convolution."""
+def _window(
+    name: str, module: nn.Module, pool: int, border: nn.ConstantPad2d | None = None
+) -> Window:
+    """What a layer reads; `UserError` for what is not a square convolution.
+
+    `border` is the module that pads its input, if there is one.
+    """
     if not isinstance(module, QuantConv2d):
         return Window(pool=pool)
     (height, width), (down, across) = module.kernel_size, module.stride
-    if set(_pair(module.padding)) != {0}:
+    pads = {*_pair(module.padding), *(border.padding if border is not None else ())}
+    if border is not None:
+        pads -= {0} if set(_pair(module.padding)) == {0} and min(border.padding) > 0 else set()
+    if len(pads) != 1 or not all(isinstance(size, int) and size >= 0 for size in pads):
         raise UserError(
-            f"layer {name} pads binary data with zeros, and zero is neither -1 nor +1; "
-            "train without padding"
+            f"layer {name}: padding {module.padding}{f' behind {border}' if border else ''}; "
+            "supported is one border of the same size on all sides"
         )
-    if set(_pair(module.dilation)) != {1} or module.groups != 1:
-        raise UserError(f"layer {name}: dilation and groups are not supported")
+    if set(_pair(module.dilation)) != {1}:
+        raise UserError(f"layer {name}: dilation is not supported")
+    depthwise = module.groups == module.in_channels == module.out_channels > 1
+    if module.groups != 1 and not depthwise:
+        raise UserError(
+            f"layer {name}: {module.groups} groups are not supported; supported are one group and, "
+            "for a depthwise convolution, as many as there are channels in and out"
+        )
     if height != width or down != across:
         raise UserError(
             f"layer {name}: kernel {height} x {width} with stride {down} x {across}, only squares "
             "are supported"
         )
-    return Window(height, down, pool)
+    return Window(height, down, pool, pads.pop(), depthwise=depthwise)
 
 
 def _pool_size(name: str, module: nn.MaxPool2d) -> int:
@@ -258,7 +304,7 @@ def _pair(value: Any) -> tuple[Any, ...]:
 
 def _weights(layer: _Layer) -> np.ndarray:
     """Bits (MH, MW), the columns as `golden` has them."""
-    values = _value(layer.module.quant_weight()).detach()
+    values = value_of(layer.module.quant_weight()).detach()
     rows = layer.channels_last(values).reshape(len(values), -1)
     return _bits(rows, f"weights of {layer.name}")
 
@@ -294,7 +340,7 @@ def _replay(
         size = after.window.pool
         outputs = outputs[:, :, None, None].expand(-1, -1, size, size)
     dummy = torch.zeros(1, *shape)
-    with _hooks([layer.module.register_forward_hook(lambda *_: outputs)]):
+    with hooks([layer.module.register_forward_hook(lambda *_: outputs)]):
         if after is not None:
             return _until(student, after.module, dummy)
         return student(dummy)
@@ -305,10 +351,10 @@ def _until(student: nn.Module, layer: nn.Module, images: Tensor) -> Tensor:
     seen: list[Tensor] = []
 
     def stop(_: nn.Module, args: tuple) -> None:
-        seen.append(_value(args[0]))
+        seen.append(value_of(args[0]))
         raise _Stop
 
-    with _hooks([layer.register_forward_pre_hook(stop)]):
+    with hooks([layer.register_forward_pre_hook(stop)]):
         try:
             student(images)
         except _Stop:
@@ -316,7 +362,7 @@ def _until(student: nn.Module, layer: nn.Module, images: Tensor) -> Tensor:
     raise AssertionError("the layer did not run")
 
 
-def _value(tensor: Any) -> Tensor:
+def value_of(tensor: Any) -> Tensor:
     """The plain tensor, where brevitas may hand over its own type."""
     return tensor if isinstance(tensor, Tensor) else tensor.value
 
@@ -329,7 +375,7 @@ def _bits(values: np.ndarray, what: str) -> np.ndarray:
 
 
 @contextmanager
-def _hooks(handles: Any) -> Iterator[None]:
+def hooks(handles: Any) -> Iterator[None]:
     """Keep forward hooks registered inside a `with` block."""
     held = list(handles)
     try:

@@ -15,16 +15,14 @@ import tempfile
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from functools import cache
 from importlib import import_module
+from math import isqrt
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from onnx import NodeProto, helper
-from qonnx.core.modelwrapper import ModelWrapper
-from qonnx.custom_op.registry import getCustomOp
+from qonnx.custom_op.registry import add_op_to_domain, getCustomOp
 from qonnx.transformation.base import Transformation
 from qonnx.transformation.batchnorm_to_affine import BatchNormToAffine
 from qonnx.transformation.bipolar_to_xnor import ConvertBipolarMatMulToXnorPopcount
@@ -47,25 +45,22 @@ from qonnx.transformation.remove import RemoveIdentityOps
 
 from flow.errors import UserError
 from flow.graph import (
+    Depthwise,
     Graph,
     LabelSelect,
     Layer,
     MatrixVector,
     MaxPool,
+    Padding,
     SlidingWindow,
-    Stream,
     Threshold,
     windows_shape,
 )
-from flow.lowering.chain import SLIDERS, STRIDES, Chain, square
-from flow.lowering.golden import activation_name, layer_name
-from flow.lowering.onnx_run import run
 
 VERSION = "1.6.1"
 DOMAIN = "finn.custom_op.fpgadataflow"
 
 SLIDER = "ConvolutionInputGenerator"
-BUILDABLE = ("Thresholding", "MVAU", "LabelSelect", SLIDER, "Pool")
 
 Pass = tuple[str, list[Transformation]]
 
@@ -80,6 +75,7 @@ def _prepare() -> None:
     os.environ["FINN_BUILD_DIR"] = str(Path(tempfile.gettempdir()) / "finn-build")
     try:
         import_module("finn.util.settings").initialize_dummy_settings()
+        add_op_to_domain(DOMAIN, import_module("flow.lowering.finn_ops").XnorVVAU)
     finally:
         if held is None:
             del os.environ["FINN_BUILD_DIR"]
@@ -115,17 +111,23 @@ def insert_topk() -> list[Pass]:
     return [("InsertTopK", [InsertTopK(k=1), InferShapes()])]
 
 
-def lower_convolutions() -> list[Pass]:
-    """Convolutions become windows and products, images channels last, the graph's input too."""
+def lower_convolutions(padding: Transformation) -> list[Pass]:
+    """Convolutions become windows and products, images channels last, the graph's input too.
+
+    `padding` is to bring a Pad behind the Transpose that follows it.
+    """
     absorb, reorder = "streamline.absorb", "streamline.reorder"
     passes = [
-        LowerConvsToMatMul(),
         MakeInputChannelsLast(),
         transformation(absorb, "AbsorbTransposeIntoMultiThreshold"),
         transformation(reorder, "MakeMaxPoolNHWC"),
         transformation(absorb, "AbsorbConsecutiveTransposes"),
     ]
-    return [(type(p).__name__, [p, InferShapes()]) for p in passes]
+    first = LowerConvsToMatMul()
+    return [
+        (type(first).__name__, [first, InferShapes(), padding]),
+        *((type(p).__name__, [p, InferShapes()]) for p in passes),
+    ]
 
 
 def streamline(when: str = "") -> list[Pass]:
@@ -159,8 +161,10 @@ def streamline(when: str = "") -> list[Pass]:
     return [(type(p).__name__ + (" again" if p is again else "") + when, [p]) for p in passes]
 
 
-def to_xnor() -> list[Pass]:
-    return [("ConvertBipolarMatMulToXnorPopcount", [ConvertBipolarMatMulToXnorPopcount()])]
+def to_xnor(*others: Transformation) -> list[Pass]:
+    """`others` are to do the same to what FINN does not know: depthwise products, padding."""
+    convert = ConvertBipolarMatMulToXnorPopcount()
+    return [("ConvertBipolarMatMulToXnorPopcount", [convert, *others])]
 
 
 def absorb_tail() -> list[Pass]:
@@ -219,96 +223,6 @@ def chatter(log: Path | None) -> Iterator[None]:
         handler.close()
 
 
-def to_graph(model: ModelWrapper, name: str) -> Graph:
-    """Read FINN's hardware layers into our own graph, PE = SIMD = 1."""
-    return _read(model, name)[0]
-
-
-def execute(model: ModelWrapper, images: np.ndarray) -> dict[str, np.ndarray]:
-    """FINN's own NumPy semantics of its hardware layers, on uint8 images in the graph's order.
-
-    Returns {name as in `to_graph`: (N, ...)}: the golden model of `flow.reference`.
-    """
-    tensors = run(model, {model.graph.input[0].name: images.astype(np.float32)}, len(images))
-    graph, names = _read(model, "finn")
-    return {
-        title: tensors[name].reshape(len(images), *graph.streams[title].shape)
-        for title, name in names.items()
-    }
-
-
-def _read(model: ModelWrapper, name: str) -> tuple[Graph, dict[str, str]]:
-    """The graph, and for each of its streams the tensor of FINN's that it is."""
-    for node in model.graph.node:
-        if node.op_type not in BUILDABLE:
-            raise UserError(
-                f"node {node.name} ({node.op_type}) is left where only {', '.join(BUILDABLE)} can "
-                "be built in hardware"
-            )
-    windows = Chain.of(model).windows
-    inputs = model.graph.input[0].name
-    names = {"image": inputs}
-    streams = [Stream("image", _shape(model, inputs), model.get_tensor_datatype(inputs).name)]
-    layers: list[Layer] = []
-    products = 0
-    for node, after in zip(model.graph.node, [*model.graph.node[1:], None], strict=True):
-        if node.op_type == SLIDER and after is not None and after.op_type == "Pool":
-            continue  # read with the pooling
-        source = streams[-1].name
-        layer: Layer
-        if node.op_type == "Thresholding":
-            layer = _threshold(model, node, activation_name(windows, products), source)
-        elif node.op_type == SLIDER:
-            title = f"{layer_name(windows, products)}_window"
-            sizes = [square(node, x[SLIDER]) for x in (SLIDERS, STRIDES)]
-            layer = SlidingWindow(title, source, title, *sizes)
-        elif node.op_type == "Pool":
-            title = f"pool{products - 1}" if products else "pool_in"
-            layer = MaxPool(title, source, title, windows[products].pool)
-        elif node.op_type == "MVAU":
-            title = layer_name(windows, products)
-            if not windows[products].is_conv:  # an image is read as a vector, in the same order
-                streams[-1] = replace(streams[-1], shape=(streams[-1].size,))
-            layer = _matrix_vector(model, node, title, source)
-            products += 1
-        else:
-            classes = getCustomOp(node).get_nodeattr("Labels")
-            layer = LabelSelect("label", source, "label", classes)
-        layers.append(layer)
-        dtype = model.get_tensor_datatype(node.output[0]).name
-        if isinstance(layer, LabelSelect):  # FINN rounds up to bytes
-            dtype = f"UINT{max(1, (layer.classes - 1).bit_length())}"
-        streams.append(Stream(layer.target, _shape(model, node.output[0]), dtype))
-        names[layer.target] = node.output[0]
-    graph = Graph(
-        name, tuple(layers), {s.name: s for s in streams}, streams[0].name, streams[-1].name
-    )
-    return graph.check(), names
-
-
-def _threshold(model: ModelWrapper, node: NodeProto, title: str, source: str) -> Threshold:
-    thresholds = _integers(model.get_initializer(node.input[1]), node.name)
-    channels = getCustomOp(node).get_nodeattr("NumChannels")
-    thresholds = np.broadcast_to(thresholds, (channels, thresholds.shape[1])).copy()
-    return Threshold(title, source, title, thresholds)
-
-
-def _matrix_vector(model: ModelWrapper, node: NodeProto, title: str, source: str) -> MatrixVector:
-    """An MVAU of one-bit weights; FINN may type those of -1 and +1 INT2."""
-    attributes = getCustomOp(node)
-    kinds = [attributes.get_nodeattr(f"{x}DataType") for x in ("input", "weight")]
-    weights = _integers(model.get_initializer(node.input[1]), node.name).T
-    xnor = attributes.get_nodeattr("binaryXnorMode")
-    expected = (["BINARY"], ["BINARY"]) if xnor else (["UINT8"], ["BIPOLAR", "INT2"])
-    typed = all(kind in known for kind, known in zip(kinds, expected, strict=True))
-    levels, plain = (0, 1) if xnor else (-1, 1), attributes.get_nodeattr("noActivation")
-    if not (typed and plain and np.isin(weights, levels).all()):
-        raise UserError(
-            f"{title}: FINN typed it {' x '.join(kinds)}, needed is BINARY or UINT8 x BIPOLAR"
-        )
-    return MatrixVector(title, source, title, (weights > 0).astype(np.uint8))
-
-
 def expected_cycles(graph: Graph) -> dict[str, int]:
     """FINN's expectation (`get_exp_cycles`) of the cycles a layer is busy with one image."""
     _prepare()
@@ -338,6 +252,16 @@ def _node(layer: Layer, graph: Graph) -> NodeProto:
         common |= {"ConvKernelDim": [layer.kernel] * 2, "Stride": [layer.stride] * 2}
         common |= {"OFMDim": list(windows_shape(source.shape, layer)[:2]), "Dilation": [1, 1]}
         common |= {"inputDataType": source.dtype, "outputDataType": target.dtype}
+    elif isinstance(layer, Padding):
+        kind = "FMPadding"
+        common = {"ImgDim": source.shape[:2], "Padding": [layer.size] * 4, "SIMD": layer.SIMD}
+        common |= {"NumChannels": source.channels, "inputDataType": source.dtype}
+    elif isinstance(layer, Depthwise):
+        kind = "XnorVVAU"
+        common = {"PE": layer.PE, "SIMD": layer.SIMD, "Channels": layer.channels}
+        common |= {"Dim": target.shape[:2], "Kernel": [isqrt(layer.places)] * 2}
+        common |= {"inputDataType": "BINARY", "weightDataType": "BIPOLAR"}
+        common |= {"outputDataType": target.dtype, "noActivation": 1}
     elif isinstance(layer, MaxPool):
         kind = "Pool"
         sizes = [size // layer.size for size in source.shape[:2]]
@@ -357,14 +281,3 @@ def _node(layer: Layer, graph: Graph) -> NodeProto:
         backend="fpgadataflow",
         **common,
     )
-
-
-def _shape(model: ModelWrapper, tensor: str) -> tuple[int, ...]:
-    return tuple(model.get_tensor_shape(tensor)[1:])
-
-
-def _integers(array: np.ndarray, node: str) -> np.ndarray:
-    whole = np.rint(array).astype(np.int64)
-    if not np.array_equal(whole, array):
-        raise UserError(f"node {node}: parameters are not integers")
-    return whole

@@ -4,12 +4,13 @@
                                                   -> `read` -> Source, where lowering starts
 
 Accepted is a chain of convolutions and matrix products with one-bit operands, the first input of up
-to 8 bits; see `SUPPORTED`.
+to 8 bits; see `SUPPORTED` in `flow/lowering/refusals.py`.
 """
 
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
@@ -26,27 +27,34 @@ from qonnx.transformation.infer_shapes import InferShapes
 from qonnx.util.cleanup import cleanup_model
 
 from flow.errors import UserError
-from flow.lowering.chain import Chain, attribute
-from flow.lowering.encoding import tables
-from flow.lowering.golden import PIXELS, Golden, bipolar, layer_name
+from flow.lowering import branch_check
+from flow.lowering.branched import Reading
+from flow.lowering.chain import Chain
+from flow.lowering.encoding import tables, windows_of
+from flow.lowering.golden import PIXELS, Golden, layer_name
 from flow.lowering.onnx_run import dynamic_tensors, run
 from flow.lowering.passes.complete_convolutions import CompleteConvolutions
 from flow.lowering.passes.flatten_images import FlattenImages
 from flow.lowering.passes.flatten_input import FlattenInput
 from flow.lowering.passes.fold_shapes import FoldShapes
+from flow.lowering.passes.separate_padding import SeparatePadding
 from flow.lowering.passes.to_tensor import PIXEL_MAX, SCALINGS
+from flow.lowering.refusals import (
+    SHAPING,
+    SUPPORTED,
+    refuse_bit_widths,
+    refuse_operators,
+    refuse_unwritten,
+)
+from flow.lowering.topology import is_branched, tail_end
+from flow.lowering.traces import Traces
 
 BATCH = 1000  # images at a time through qonnx, at most
 ELEMENTS = 2**26  # of all tensors of a batch
 
-QUANTISERS = ("BipolarQuant", "Quant", "MultiThreshold", "Sign")
-ELEMENTWISE = ("Mul", "Add", "Sub", "Div", "Neg", "Clip", "BatchNormalization")
-SHAPING = ("Reshape", "Flatten", "Identity", "Dropout", "Cast")
-SUPPORTED = ("Conv", "MaxPool", "MatMul", "Gemm", "TopK", *QUANTISERS, *ELEMENTWISE, *SHAPING)
 # computed away before the graph is lowered, when they work on shapes
 ON_SHAPES = ("Shape", "Gather", "Concat", "Unsqueeze", "Squeeze", "Slice", "Constant")
 KEPT = ["Quant", "BipolarQuant"]  # quantisers of weights, not to be folded away
-PADDING = ("Conv", "Pad", "MaxPool", "AveragePool")
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,6 +75,16 @@ class Source:
     def input_shape(self) -> tuple[int, ...]:
         """Shape of one image in the file, without the batch."""
         return tuple(self.file.get_tensor_shape(self.file.graph.input[0].name)[1:])
+
+    @property
+    def branched(self) -> bool:
+        """Whether the network is more than a chain: it is then lowered by `Reading`."""
+        return is_branched(self.file)
+
+    @property
+    def reading(self) -> Reading:
+        """The graph of a network that branches, and what its tensors are."""
+        return Reading(self.file, self.pixels, self.name)
 
     @property
     def inputs(self) -> int:
@@ -115,21 +133,25 @@ def load(given: Path, model: Path) -> tuple[int, ...]:
     return source.input_shape
 
 
-def golden(model: Path, images: np.ndarray) -> Golden:
+def golden(model: Path, images: np.ndarray) -> Golden | Traces:
     """What the file, run by qonnx, computes layer by layer for uint8 images (N, ...)."""
     source = read(model)
+    if source.branched:
+        source.arranged(images[:1])  # of the right size
+        shaped = images.reshape(len(images), *source.input_shape)
+        return branch_check.traces(source.reading, source.pixels[shaped], shaped)
     arranged = source.arranged(images)
     chain = Chain.of(source.model)
     values, encodings, tail = tables(chain, None, source.pixels)
     inputs = chain.input_of(source.pixels[arranged])
     tensors = run(source.model, {source.model.graph.input[0].name: inputs}, len(inputs))
+    windows = windows_of(chain, encodings)
     activations, accumulators = [], []
     for i, (product, encoding) in enumerate(zip(chain.products, encodings, strict=True)):
         read_in = encoding.activations(product.source_values(tensors))
         activations.append(read_in.astype(np.uint8))
-        operands = bipolar(read_in) if encoding.top == 1 else read_in.astype(np.float32)
-        columns = chain.windows[i].columns_of(operands)
-        accumulators.append((columns @ bipolar(encoding.bits).T).astype(np.int32))
+        sums = windows[i].sums(activations[-1], encoding.bits, encoding.top)
+        accumulators.append(sums.astype(np.int32))
     scores = logits(model, images)
     return Golden(
         arranged,
@@ -140,7 +162,7 @@ def golden(model: Path, images: np.ndarray) -> Golden:
         scores.argmax(1),
         tuple(e.activations(x).astype(np.uint8) for e, x in zip(encodings, values, strict=True)),
         tail,
-        chain.windows,
+        windows,
         encodings[0].top,
     ).check()
 
@@ -156,7 +178,7 @@ def labels(model: Path, images: np.ndarray, seconds: float | None = None) -> np.
 def logits(model: Path, images: np.ndarray, seconds: float | None = None) -> np.ndarray:
     """As `labels`: float32 (M, classes). Of a file that ends in TopK, what TopK reads."""
     source = read(model)
-    end = Chain.of(source.file).tail_end
+    end = tail_end(source.file)
     entry = source.file.graph.input[0]
     source.arranged(images[:1])  # of the right size
     inputs = source.pixels[images].reshape(len(images), *source.input_shape)
@@ -188,12 +210,17 @@ def read(path: Path) -> Source:
 
 def _checked(model: ModelWrapper, path: Path) -> Source:
     model = _static(model, path.name)
-    _refuse_unwritten(model)
-    _refuse_operators(model, (*SUPPORTED, *ON_SHAPES))
+    refuse_unwritten(model)
+    refuse_operators(model, (*SUPPORTED, *ON_SHAPES))
     model = model.transform(InferShapes()).transform(FoldConstants(exclude_op_types=KEPT))
     model = cleanup_model(model.transform(FoldShapes()).transform(CompleteConvolutions()))
-    _refuse_operators(model, SUPPORTED)
-    _refuse_bit_widths(model)
+    refuse_operators(model, SUPPORTED)
+    model = model.transform(SeparatePadding()).transform(InferShapes())
+    refuse_bit_widths(model)
+    if is_branched(model):
+        source = Source(path.name, model, model, _reads_pixels(model, _first_nodes(model)))
+        assert source.reading  # refuses what cannot be built
+        return source
     chain = Chain.of(model)
     if not chain.products:
         raise UserError(f"{path.name}: holds no matrix product; not a network")
@@ -205,7 +232,7 @@ def _checked(model: ModelWrapper, path: Path) -> Source:
         )
     plain = FlattenImages() if chain.windows[0].is_conv else FlattenInput()
     plain_model = model.transform(plain).transform(InferShapes())
-    source = Source(path.name, model, plain_model, _reads_pixels(chain))
+    source = Source(path.name, model, plain_model, _reads_pixels(model, chain.segments[0]))
     if source.reads_pixels:
         entry = plain_model.graph.input[0].name
         plain_model.set_tensor_datatype(entry, DataType["UINT8"])
@@ -257,110 +284,21 @@ def _static(model: ModelWrapper, name: str) -> ModelWrapper:
     return model.transform(SortGraph())
 
 
-def _refuse_unwritten(model: ModelWrapper) -> None:
-    """`UserError` at the first node that reads what nothing writes."""
-    written = {x.name for x in model.graph.input} | {x.name for x in model.graph.initializer}
-    for node in model.graph.node:
-        for name in filter(None, node.input):
-            if name not in written:
-                raise UserError(
-                    f"node {node.name or node.op_type} reads tensor {name}, which nothing writes"
-                )
-        written.update(node.output)
+def _first_nodes(model: ModelWrapper) -> Iterator[NodeProto]:
+    """The nodes behind the input, one after the other, as long as one alone reads each tensor."""
+    tensor = model.graph.input[0].name
+    while len(readers := model.find_consumers(tensor) or []) == 1:
+        yield readers[0]
+        tensor = readers[0].output[0]
 
 
-def _refuse_operators(model: ModelWrapper, supported: tuple[str, ...]) -> None:
-    """`UserError` at the first node on the input's way that is not supported."""
-    dynamic = dynamic_tensors(model)
-    for node in model.graph.node:
-        if not dynamic.intersection(node.input):
-            continue
-        if node.op_type in PADDING and _pads(node) and _is_binary(model, node.input[0]):
-            raise UserError(
-                f"node {node.name or node.output[0]} ({node.op_type}) pads binary data with "
-                "zeros, and zero is neither -1 nor +1; train with padding of -1, or none"
-            )
-        if node.op_type in ("Conv", "MaxPool"):
-            _refuse_shape(node)
-        if node.op_type not in supported:
-            raise UserError(
-                f"operator {node.op_type} (node {node.name or node.output[0]}) is not supported; "
-                f"supported are {', '.join(sorted(SUPPORTED))}"
-            )
-
-
-def _refuse_shape(node: NodeProto) -> None:
-    """`UserError` for a convolution or max-pool that is more than windows side by side."""
-    name = f"node {node.name or node.output[0]} ({node.op_type})"
-    kernel, strides = (list(attribute(node, key, [1, 1])) for key in ("kernel_shape", "strides"))
-    if len(kernel) != 2 or len({*kernel}) != 1 or len({*strides}) != 1:
-        raise UserError(
-            f"{name}: kernel {kernel} with stride {strides}, only squares are supported"
-        )
-    if _pads(node):
-        raise UserError(f"{name} pads its input; supported is no padding")
-    if any(x != 1 for x in attribute(node, "dilations", [])) or attribute(node, "group", 1) != 1:
-        raise UserError(f"{name}: dilation and groups are not supported")
-    if node.op_type == "MaxPool" and (kernel != strides or attribute(node, "ceil_mode", 0)):
-        raise UserError(f"{name}: only pooling of whole squares side by side is supported")
-
-
-def _pads(node: NodeProto) -> bool:
-    if any(attribute(node, "pads", [])) or attribute(node, "auto_pad", b"").startswith(b"SAME"):
-        return True
-    return node.op_type == "Pad" and not any(a.name == "pads" for a in node.attribute)
-
-
-def _is_binary(model: ModelWrapper, tensor: str) -> bool:
-    """Whether a quantiser wrote the tensor, possibly reshaped or pooled since."""
-    node = model.find_producer(tensor)
-    while node is not None and node.op_type in (*SHAPING, "Transpose", "MaxPool"):
-        node = model.find_producer(node.input[0])
-    return node is not None and node.op_type in QUANTISERS
-
-
-def _refuse_bit_widths(model: ModelWrapper) -> None:
-    """`UserError` at the first quantiser of more than one bit; of the input eight are allowed."""
-    dynamic = dynamic_tensors(model)
-    inner = _behind_a_product(model)
-    for node in model.graph.node:
-        of_input = node.input[0] in dynamic and node.input[0] not in inner
-        if node.op_type == "Quant":
-            bits = model.get_initializer(node.input[3])
-            if bits is None or float(bits) not in ((1, 8) if of_input else (1,)):
-                what = "activations" if node.input[0] in dynamic else "weights"
-                raise UserError(
-                    f"node {node.name} (Quant) makes {what} of {bits} bits, "
-                    "supported is one bit (-1 and +1), and eight for the input"
-                )
-        if node.op_type == "MultiThreshold":
-            thresholds = model.get_initializer(node.input[1])
-            if thresholds is None or thresholds.shape[1] not in ((1, 255) if of_input else (1,)):
-                raise UserError(
-                    f"node {node.name} (MultiThreshold) makes activations of more than one bit, "
-                    "supported is one bit"
-                )
-
-
-def _behind_a_product(model: ModelWrapper) -> set[str]:
-    """Names of the tensors that depend on what a product writes."""
-    names: set[str] = set()
-    dynamic = dynamic_tensors(model)
-    for node in model.graph.node:
-        product = node.op_type in ("Conv", "MatMul", "Gemm") and dynamic.intersection(node.input)
-        if product or names.intersection(node.input):
-            names.update(node.output)
-    return names
-
-
-def _reads_pixels(chain: Chain) -> bool:
+def _reads_pixels(model: ModelWrapper, nodes: Iterable[NodeProto]) -> bool:
     """Whether the file's input is 0..255: typed so, or divided by 255 first."""
-    model = chain.model
     tensor = model.graph.input[0].name
     integer = model.graph.input[0].type.tensor_type.elem_type in (TensorProto.UINT8,)
     if integer or model.get_tensor_datatype(tensor) == DataType["UINT8"]:
         return True
-    for node in chain.segments[0]:
+    for node in nodes:
         if node.op_type in SHAPING:
             continue
         constant = model.get_initializer(node.input[1]) if len(node.input) > 1 else None

@@ -6,9 +6,10 @@ A network is seen as the chain
 
 in which an activation or weight bit of 0 stands for -1, of 1 for +1, and an accumulator is the dot
 product of such +-1 values; the first activation may be a number of 8 bits instead. A product is a
-convolution without padding or fully connected, and bits may be pooled in front of it. Besides the
-values for some images it holds each activation function as a table over everything that can arrive,
-so that equality can be shown for all inputs, not for the tested images alone.
+convolution, of all channels or of each for itself (depthwise), or fully connected; bits may be
+pooled in front of it, and a convolution's input may have a border. Besides the values for some
+images it holds each activation function as a table over everything that can arrive, so that
+equality can be shown for all inputs, not for the tested images alone.
 
 Images are channels-last here, (N, H, W, C), whatever the network's own order is; the columns of a
 convolution's weights are in the order ky, kx, c, those of a fully connected product behind an image
@@ -33,12 +34,17 @@ PIXELS = np.arange(256)  # every value of a pixel
 class Window(NamedTuple):
     """What a product reads: of an image pooled in squares of `pool`, windows of `kernel`.
 
-    `kernel` is 0 for a fully connected product, which reads everything at once.
+    `kernel` is 0 for a fully connected product, which reads everything at once. The pooled image
+    has a border of `pad` pixels; `fill` is the bit or number in it. Of a `depthwise` product each
+    row of weights reads its own channel alone.
     """
 
     kernel: int = 0
     stride: int = 1
     pool: int = 1
+    pad: int = 0
+    fill: int = 0
+    depthwise: bool = False
 
     @property
     def is_conv(self) -> bool:
@@ -59,6 +65,19 @@ class Window(NamedTuple):
         windows = np.lib.stride_tricks.sliding_window_view(values, shape, (1, 2))
         windows = windows[:, :: self.stride, :: self.stride].transpose(0, 1, 2, 4, 5, 3)
         return windows.reshape(*windows.shape[:3], prod(windows.shape[3:]))
+
+    def sums(self, numbers: np.ndarray, weights: np.ndarray, top: int) -> np.ndarray:
+        """(N, ...) -> (N, ..., MH): accumulators of bits (top 1) or of numbers of 0 to `top`."""
+        if self.pad:
+            border = [(0, 0), *[(self.pad, self.pad)] * 2, (0, 0)]
+            numbers = np.pad(numbers, border, constant_values=self.fill)
+        columns = self.columns_of(bipolar(numbers) if top == 1 else numbers.astype(np.float32))
+        signs = bipolar(weights)
+        if not self.depthwise:
+            return columns @ signs.T
+        return np.einsum(
+            "...kc,ck->...c", columns.reshape(*columns.shape[:3], -1, len(signs)), signs
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,8 +147,7 @@ class Golden:
                     f"function, evaluated on every value, differs from its run at {place}",
                     activation_name(self.windows, i),
                 )
-            operands = bits.astype(np.float32) if self._is_number(i) else bipolar(bits)
-            sums = window.columns_of(operands) @ bipolar(weights).T
+            sums = window.sums(bits, weights, self.top if i == 0 else 1)
             if not np.array_equal(sums, self.accumulators[i]):
                 place = first_difference(sums, self.accumulators[i])
                 raise MismatchError(
@@ -143,9 +161,6 @@ class Golden:
         if not np.array_equal(self.logits.argmax(1), self.labels):
             raise MismatchError("trained network: labels are not the largest logits", "label")
         return self
-
-    def _is_number(self, i: int) -> bool:
-        return i == 0 and self.top > 1
 
     def save(self, path: Path) -> None:
         """Write one compressed npz file."""
@@ -161,7 +176,8 @@ class Golden:
     def load(cls, path: Path) -> Golden:
         """Read what `save` wrote."""
         with np.load(path) as file:
-            windows = tuple(Window(*map(int, row)) for row in file["windows"])
+            rows = file["windows"].tolist()
+            windows = tuple(Window(*row[:-1])._replace(depthwise=bool(row[-1])) for row in rows)
             lists: dict[str, Any] = {
                 name: tuple(file[f"{name}.{i}"] for i in range(len(windows))) for name in LISTS
             }

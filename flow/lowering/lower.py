@@ -9,20 +9,26 @@ import numpy as np
 from qonnx.core.modelwrapper import ModelWrapper
 from qonnx.transformation.base import Transformation
 from qonnx.transformation.infer_shapes import InferShapes
+from torch import nn
 
 from flow.errors import UserError
 from flow.graph import Graph
-from flow.lowering import finn_adapter, foreign
+from flow.lowering import branch_check, export, finn_adapter, foreign, hardware, traces
+from flow.lowering.branched import Reading
 from flow.lowering.check import check
 from flow.lowering.finn_adapter import Pass
 from flow.lowering.golden import PIXELS, Golden
 from flow.lowering.passes.enumerate_activations import EnumerateActivations
 from flow.lowering.passes.enumerate_input import EnumerateInput
+from flow.lowering.passes.lower_depthwise import DepthwiseToXnor, LowerDepthwiseConvs
+from flow.lowering.passes.pad_bits import PadBits
+from flow.lowering.passes.pad_channels_last import PadChannelsLast
 from flow.lowering.passes.popcount_width import SetPopcountWidth
 from flow.lowering.passes.scale_out_activations import ScaleOutActivations
 from flow.lowering.passes.scale_out_weights import ScaleOutWeights
 from flow.lowering.passes.to_tensor import PrependToTensor
 from flow.lowering.passes.uniform_to_scalar import UniformToScalar
+from flow.lowering.traces import Traces
 
 VALUES = 2**22  # windows and accumulators of the images on which a graph is run after every pass
 ENUMERATED = "EnumerateActivations"  # from here on thresholds must hold for all values
@@ -34,10 +40,10 @@ class Lowered:
 
     graph: Graph
     passes: list[dict[str, int | str]]
-    hardware: ModelWrapper
+    hardware: ModelWrapper | None  # None where it does not come from FINN
 
 
-def lower(model: Path, golden: Golden, log: Path | None = None) -> Lowered:
+def lower(model: Path, golden: Golden | Traces, log: Path | None = None) -> Lowered:
     """Lower a QONNX file, comparing with the trained network after every pass.
 
     `golden` is what the network computes for some images: from `lowering.export.golden`, or from
@@ -48,6 +54,8 @@ def lower(model: Path, golden: Golden, log: Path | None = None) -> Lowered:
     origin = foreign.read(model)
     if not len(golden):
         raise UserError("lowering is checked on images, and there are none")
+    if isinstance(golden, Traces):
+        return _branched(origin, golden, model.stem)
     _refuse_tail(golden)
     golden = golden.take(max(1, VALUES // golden.values))
     records = [check(origin.model, golden, "Import", origin.pixels, whole_domain=False)]
@@ -58,17 +66,46 @@ def lower(model: Path, golden: Golden, log: Path | None = None) -> Lowered:
                 lowered = lowered.transform(transformation)
             proven = proven or name == ENUMERATED
             records.append(check(lowered, golden, name, pixels, whole_domain=proven))
-    return Lowered(finn_adapter.to_graph(lowered, model.stem), records, lowered)
+    return Lowered(hardware.to_graph(lowered, model.stem), records, lowered)
+
+
+def golden_of(student: nn.Module, images: np.ndarray, model: Path) -> Golden | Traces:
+    """What a student, exported as `model`, computes for uint8 images (N, C, H, W)."""
+    branched = foreign.read(model).branched
+    return traces.of_student(student, images) if branched else export.golden(student, images)
+
+
+def load_golden(path: Path) -> Golden | Traces:
+    """Read what either of them has saved."""
+    return Traces.load(path) or Golden.load(path)
+
+
+def _branched(origin: foreign.Source, golden: Traces, name: str) -> Lowered:
+    """A network that branches: read in one pass, compared with the file and the network."""
+    reading = Reading(origin.file, origin.pixels, name)
+    inputs = origin.pixels[golden.images].reshape(len(golden), *origin.input_shape)
+    images = reading.graph.arrange(golden.images)
+    compared = branch_check.compare(reading, inputs, images, golden)
+    record: dict[str, int | str] = {
+        "pass": "Branches",
+        "images": len(golden),
+        "values": compared,
+        "mismatches": 0,
+    }
+    return Lowered(reading.graph, [record], None)
 
 
 def passes(golden: Golden, reads_pixels: bool) -> list[Pass]:
     """Every pass from the QONNX dialect to hardware layers, in order.
 
     EnumerateInput stands for FINN's conversion of an 8-bit quantiser, EnumerateActivations for its
-    derivation of thresholds from batch norms, SetPopcountWidth for its MinimizeAccumulatorWidth.
+    derivation of thresholds from batch norms, SetPopcountWidth for its MinimizeAccumulatorWidth,
+    LowerDepthwiseConvs for its sparse matrices of depthwise convolutions. Padding stays a node of
+    its own, which FINN's passes leave alone; FINN's own layer pads with zero alone.
     """
     finn = finn_adapter
     convolutions = any(window.is_conv for window in golden.windows)
+    depthwise = any(window.depthwise for window in golden.windows)
     return [
         *([] if reads_pixels else _own(PrependToTensor(), InferShapes())),
         *_own(ScaleOutActivations()),
@@ -77,10 +114,11 @@ def passes(golden: Golden, reads_pixels: bool) -> list[Pass]:
         *_own(ScaleOutWeights()),
         *_own(EnumerateActivations(golden)),
         *finn.insert_topk(),
-        *(finn.lower_convolutions() if convolutions else []),
+        *(_own(LowerDepthwiseConvs(), PadChannelsLast()) if depthwise else []),
+        *(finn.lower_convolutions(PadChannelsLast()) if convolutions else []),
         *_own(UniformToScalar()),
         *finn.streamline(),
-        *finn.to_xnor(),
+        *finn.to_xnor(DepthwiseToXnor(), PadBits()),
         *finn.streamline(", XNOR"),
         *finn.absorb_tail(),
         *finn.to_hardware(convolutions, numbers=golden.top > 1),

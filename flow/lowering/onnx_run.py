@@ -17,7 +17,7 @@ from qonnx.core.onnx_exec import execute_node
 from qonnx.custom_op.registry import getCustomOp
 from qonnx.util.basic import get_preferred_qonnx_opset
 
-SINGLE = ("Im2Col", "ConvolutionInputGenerator")  # qonnx mixes the images of a batch up
+SINGLE = ("Im2Col", "ConvolutionInputGenerator", "XnorVVAU")  # qonnx mixes the images of a batch up
 Tensors = dict[str, np.ndarray]
 Shapes = dict[str, tuple[int, ...]]
 

@@ -12,11 +12,15 @@ from functools import cache
 from math import ceil, log2, prod
 
 from flow.graph import (
+    AddStreams,
+    Depthwise,
+    GlobalAccPool,
     Graph,
     LabelSelect,
     Layer,
     MatrixVector,
     MaxPool,
+    Padding,
     SlidingWindow,
     Stream,
     Threshold,
@@ -33,6 +37,7 @@ MAPPED_ROM_DEPTH = 256  # up to here hw/yosys/rom_lut.v needs one LUT6 for 64 wo
 BLOCK_WORDS = 2048  # of a block RAM; deeper ones are narrower than those that are proven
 BLOCK_BITS = 10  # of a word at least, likewise
 LOADS = 12  # of a driver, before flow/implement/fanout.py copies it
+ENABLED = 48  # flip-flops of one enable, likewise
 
 
 @dataclass(frozen=True)
@@ -63,8 +68,17 @@ def layer_area(graph: Graph, layer: Layer) -> Area:
         return _threshold(layer, source, target.bits)
     if isinstance(layer, SlidingWindow):
         return _sliding_window(layer, source)
+    if isinstance(layer, Padding):
+        return _padding(layer, source)
+    if isinstance(layer, Depthwise):
+        return _depthwise(layer, target.bits)
     if isinstance(layer, MaxPool):
         return _max_pool(layer, source)
+    if isinstance(layer, AddStreams):
+        bits = layer.PE * target.bits
+        return Area(lut=2 * bits + 4, ff=2 * bits + 2)
+    if isinstance(layer, GlobalAccPool):
+        return _acc_pool(layer, source, target.bits)
     if isinstance(layer, LabelSelect):
         nodes = layer.PE - 1
         counter = 2 if layer.classes > layer.PE else 0
@@ -145,9 +159,9 @@ def _columns(NF: int, SF: int, bits: int) -> Area:
     return Area(lut=bits, ff=SF * bits) + _copies(SF * bits)
 
 
-def _copies(loads: float) -> Area:
-    """Copies of a LUT that drives so many loads."""
-    return Area(lut=max(0.0, loads / LOADS - 1))
+def _copies(registers: float) -> Area:
+    """Copies of a LUT that enables so many flip-flops."""
+    return Area(lut=max(0.0, registers / ENABLED - 1))
 
 
 @cache
@@ -270,6 +284,33 @@ def _constant_compare(threshold: int, in_bits: int) -> float:
     return 0.0 if bits <= 1 else 1.0 if bits <= 4 else bits * 0.45
 
 
+def _padding(layer: Padding, source: Stream) -> Area:
+    height, width, channels = source.shape
+    sizes = (channels // layer.SIMD, width + 2 * layer.size, height + 2 * layer.size)
+    counters = sum(ceil(log2(n)) for n in sizes)
+    word = layer.SIMD * source.bits
+    return Area(lut=counters + 8, ff=counters + 4 + word) + _copies(word)
+
+
+def _depthwise(layer: Depthwise, out_bits: int) -> Area:
+    folds, groups = layer.channels // layer.PE, layer.places // layer.SIMD
+    width, depth = layer.PE * layer.SIMD, folds * groups
+    tree, latency = compressor_tree(layer.SIMD)
+    area = Area(lut=layer.PE * tree.lut, ff=layer.PE * tree.ff + 3 * latency)
+    if layer.SIMD > 1:
+        area += _columns(folds * groups, 1, layer.weights.size)
+        area += Area(lut=layer.weights.size - width)
+    else:
+        area += Area(ff=layer.PE)
+    area += _steps(folds, groups)
+    if depth > 1:
+        area += Area(lut=lut_rom(width, depth), ff=width)
+    if groups > 1:
+        ring = 1 if layer.SIMD > 1 else folds
+        area += Area(lut=layer.PE * out_bits, ff=ring * layer.PE * out_bits)
+    return area + _copies(area.ff)
+
+
 def _sliding_window(layer: SlidingWindow, source: Stream) -> Area:
     _, width, channels = source.shape
     word, folds = layer.SIMD * source.bits, channels // layer.SIMD
@@ -283,6 +324,12 @@ def _sliding_window(layer: SlidingWindow, source: Stream) -> Area:
         return control + memory
     window = prod((layer.kernel, layer.kernel, channels, source.bits))
     return control + memory + Area(lut=4, ff=window + 4) + _copies(window)
+
+
+def _acc_pool(layer: GlobalAccPool, source: Stream, out_bits: int) -> Area:
+    folds, word = source.channels // layer.PE, layer.PE * out_bits
+    counters = sum(ceil(log2(n)) for n in (folds, source.pixels) if n > 1)
+    return Area(2 * counters + 6 + 2 * word, counters + 4 + (folds + 2) * word)
 
 
 def _max_pool(layer: MaxPool, source: Stream) -> Area:
@@ -321,9 +368,16 @@ def glue_area(part: Width | Fifo, bits: int) -> Area:
     return _register_fifo(part.depth, part.parallel * bits)
 
 
+def fork_area(readers: int) -> Area:
+    """The fork of a stream: which readers have taken the word."""
+    return Area(lut=2 * readers + 1, ff=readers) if readers > 1 else Area()
+
+
 def fifo_uses_block_ram(fifo: Fifo, bits: int) -> bool:
     """Whether a FIFO of elements of `bits` is cheaper in block RAM."""
     width = fifo.parallel * bits
+    if fifo.depth > BLOCK_WORDS:
+        return False
     return _register_fifo(fifo.depth, width).cost > _block_fifo(fifo.depth, width).cost
 
 

@@ -15,25 +15,28 @@ import json
 import re
 from dataclasses import asdict, dataclass, field, fields
 from functools import cache
-from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 
 from flow.errors import UserError
 from flow.graph import (
+    AddStreams,
+    Depthwise,
+    GlobalAccPool,
     Graph,
     LabelSelect,
     Layer,
     MatrixVector,
     MaxPool,
+    Padding,
     SlidingWindow,
     Stream,
     Threshold,
 )
 from flow.paths import RTL
 from flow.pipeline import write_atomically
-from flow.rtl import packing, supported
+from flow.rtl import deadlock, packing, supported
 from flow.rtl.area import fifo_uses_block_ram, pool_uses_block_ram, uses_block_ram
 from flow.rtl.glue import Width, glue, producer
 from flow.rtl.top import top_text
@@ -61,13 +64,13 @@ class Tap:
 
 @dataclass(frozen=True)
 class Unit:
-    """An instance in top.sv between two taps. `layer` is the graph's layer it is or serves."""
+    """An instance in top.sv between taps. `layer` is the graph's layer it is or serves."""
 
     name: str
     module: str
     layer: str
-    source: str
-    target: str
+    sources: tuple[str, ...]
+    targets: tuple[str, ...]
     parameters: dict[str, int | str]
 
 
@@ -118,13 +121,17 @@ class Design:
             raise UserError(f"{folder}: no {DESIGN}; generate the RTL first") from error
         parts = {"taps": Tap, "units": Unit, "memories": Memory}
         for key, kind in parts.items():
-            body[key] = tuple(kind(**item) for item in body[key])
+            body[key] = tuple(kind(**_tuples(item)) for item in body[key])
         names = {f.name for f in fields(cls)} - {"folder"}
         body["files"] = tuple(body["files"])
         return cls(folder=folder, **{k: body[k] for k in names})
 
 
-GLUE = ("axis_width", "axis_fifo")
+def _tuples(item: dict) -> dict:
+    return {k: tuple(v) if isinstance(v, list) else v for k, v in item.items()}
+
+
+GLUE = ("axis_width", "axis_fifo", "axis_fork")
 
 
 def generate(graph: Graph, folder: Path) -> Design:
@@ -132,6 +139,7 @@ def generate(graph: Graph, folder: Path) -> Design:
     graph.check()
     supported.refuse(graph)
     supported.refuse_folding(graph)
+    deadlock.refuse(graph)
     builder = _Builder(graph)
     builder.build()
     folder.mkdir(parents=True, exist_ok=True)
@@ -165,6 +173,8 @@ def memory_words(graph: Graph, memory: Memory) -> np.ndarray:
     layer = graph.layer(memory.layer)
     if isinstance(layer, MatrixVector):
         return packing.matrix_words(layer.weights, layer.PE, layer.SIMD)
+    if isinstance(layer, Depthwise):
+        return packing.depthwise_words(layer.weights, layer.PE, layer.SIMD)
     if isinstance(layer, Threshold):
         source = graph.streams[layer.source]
         uniform = layer.uniform
@@ -184,40 +194,53 @@ class _Builder:
         self.taps: list[Tap] = []
         self.units: list[Unit] = []
         self.memories: list[tuple[Memory, np.ndarray]] = []
-        self.at: dict[str, Tap] = {}  # tensor -> the tap at which it can be read now
+        self.at: dict[tuple[str, str], Tap] = {}  # (tensor, layer) -> the tap at which it reads
 
     def build(self) -> None:
-        layers = self.graph.layers
-        for before, layer in pairwise(layers):
-            if layer.source != before.target:
-                raise UserError(
-                    f"layer {layer.name}: reads {layer.source}, but {before.name} before it writes "
-                    f"{before.target}; code is generated for a chain of layers only"
-                )
+        graph, layers = self.graph, self.graph.layers
+        if layers[-1].target != graph.output:
+            raise UserError(f"graph {graph.name}: its last layer does not write {graph.output}")
+        for name in (graph.input, *(layer.target for layer in layers)):
+            if bool(graph.readers(name)) == (name == graph.output):
+                what = "is read again" if name == graph.output else "is read by nothing"
+                raise UserError(f"graph {graph.name}: stream {name} {what}")
         self.instances = {layer.name: _unique(layer.name, self.instance_names) for layer in layers}
-        self._tap(self.graph.input, layers[0].in_parallel)
+        self._hand_on(self._tap(graph.input, graph.readers(graph.input)[0].in_parallel))
         for layer in layers:
-            source = self._joined(layer)
+            sources = [self._joined(layer, source) for source in layer.sources]
             target = self._tap(layer.target, layer.out_parallel)
             parameters = self._parameters(layer)
             name = self.instances[layer.name]
-            self._unit(name, self._module(layer), layer, source, target, parameters)
+            self._unit(name, self._module(layer), layer, sources, [target], parameters)
+            self._hand_on(target)
 
-    def _joined(self, layer: Layer) -> Tap:
+    def _hand_on(self, tap: Tap) -> None:
+        """Note where the readers of a stream find it: at the tap, or behind a fork of it."""
+        readers = self.graph.readers(tap.tensor)
+        taps = [tap] * len(readers)
+        if len(readers) > 1:
+            taps = [self._tap(tap.tensor, tap.parallel, f"for_{x.name}") for x in readers]
+            name = _unique(f"{tap.tensor}_fork", self.instance_names)
+            parameters = {"WIDTH": tap.width, "OUTPUTS": len(readers)}
+            self._unit(name, "axis_fork", readers[0], [tap], taps, parameters)
+        self.at |= {(tap.tensor, x.name): t for x, t in zip(readers, taps, strict=True)}
+
+    def _joined(self, layer: Layer, source: str) -> Tap:
         """The tap at which the layer reads, behind the converters and the FIFO it needs."""
-        tap = self.at[layer.source]
-        for part in glue(tap.parallel, layer, producer(self.graph, layer)):
+        tap = self.at[source, layer.name]
+        before = producer(self.graph, layer, source)
+        for part in glue(tap.parallel, layer, before, layer.depth(source)):
             if isinstance(part, Width):
                 module, suffix = "axis_width", f"by{part.after}"
-                after = self._tap(layer.source, part.after, suffix)
+                after = self._tap(source, part.after, suffix)
                 parameters = {"IN_BITS": tap.width, "OUT_BITS": after.width}
             else:
                 module, suffix = "axis_fifo", "queued"
-                after = self._tap(layer.source, part.parallel, suffix)
+                after = self._tap(source, part.parallel, suffix)
                 block = int(fifo_uses_block_ram(part, after.bits))
                 parameters = {"WIDTH": after.width, "DEPTH": part.depth, "BLOCK": block}
             name = _unique(f"{self.instances[layer.name]}_{suffix}", self.instance_names)
-            self._unit(name, module, layer, tap, after, parameters)
+            self._unit(name, module, layer, [tap], [after], parameters)
             tap = after
         return tap
 
@@ -232,15 +255,20 @@ class _Builder:
             parallel=parallel,
             beats=stream.size // parallel,
         )
-        self.at[tensor] = tap
         self.taps.append(tap)
         return tap
 
     def _unit(
-        self, name: str, module: str, layer: Layer, source: Tap, target: Tap, parameters: dict
+        self,
+        name: str,
+        module: str,
+        layer: Layer,
+        sources: list[Tap],
+        targets: list[Tap],
+        parameters: dict,
     ) -> None:
-        unit = Unit(name, module, layer.name, source.net, target.net, parameters)
-        self.units.append(unit)
+        read, written = (tuple(tap.net for tap in taps) for taps in (sources, targets))
+        self.units.append(Unit(name, module, layer.name, read, written, parameters))
 
     def _module(self, layer: Layer) -> str:
         if isinstance(layer, MatrixVector) and self.graph.streams[layer.source].dtype != "BINARY":
@@ -250,7 +278,8 @@ class _Builder:
     def _parameters(self, layer: Layer) -> dict[str, int | str]:
         source, target = self.graph.streams[layer.source], self.graph.streams[layer.target]
         if isinstance(layer, MatrixVector):
-            numbers = {} if source.dtype == "BINARY" else {"IN_BITS": source.bits}
+            signed = int(source.type.signed())
+            numbers = {"IN_BITS": source.bits, "SIGNED": signed} if source.dtype != "BINARY" else {}
             return {
                 "MW": layer.MW,
                 "MH": layer.MH,
@@ -261,7 +290,16 @@ class _Builder:
                 "BLOCK": int(uses_block_ram(layer)),
                 "WEIGHTS": self._memory(layer, "weights"),
             }
-        if isinstance(layer, (SlidingWindow, MaxPool)):
+        if isinstance(layer, Depthwise):
+            return {
+                "C": layer.channels,
+                "K": layer.places,
+                "PE": layer.PE,
+                "SIMD": layer.SIMD,
+                "ACC_BITS": target.bits,
+                "WEIGHTS": self._memory(layer, "weights"),
+            }
+        if isinstance(layer, (SlidingWindow, MaxPool, Padding)):
             return self._image_parameters(layer, source)
         if isinstance(layer, Threshold):
             return {
@@ -283,15 +321,40 @@ class _Builder:
                 "OUT_BITS": target.bits,
                 "SIGNED": int(source.type.signed()),
             }
+        if isinstance(layer, AddStreams):
+            other = self.graph.streams[layer.shortcut]
+            return {
+                "PE": layer.PE,
+                "A_BITS": source.bits,
+                "A_SIGNED": int(source.type.signed()),
+                "B_BITS": other.bits,
+                "B_SIGNED": int(other.type.signed()),
+                "OUT_BITS": target.bits,
+            }
+        if isinstance(layer, GlobalAccPool):
+            return {
+                "PIXELS": source.pixels,
+                "C": source.channels,
+                "PE": layer.PE,
+                "IN_BITS": source.bits,
+                "OUT_BITS": target.bits,
+                "SIGNED": int(source.type.signed()),
+                "BIPOLAR": int(layer.bipolar),
+            }
         raise UserError(f"layer {layer.name}: no RTL module for a layer of kind {layer.kind}")
 
     @staticmethod
-    def _image_parameters(layer: SlidingWindow | MaxPool, source: Stream) -> dict[str, int | str]:
+    def _image_parameters(
+        layer: SlidingWindow | MaxPool | Padding, source: Stream
+    ) -> dict[str, int | str]:
         height, width, channels = source.shape
         parameters: dict[str, int | str] = {"HEIGHT": height, "WIDTH": width, "C": channels}
         if isinstance(layer, MaxPool):
             block = int(pool_uses_block_ram(layer, source))
             return parameters | {"SIZE": layer.size, "PE": layer.PE, "BLOCK": block}
+        if isinstance(layer, Padding):
+            border = {"BITS": source.bits, "PAD": layer.size, "VALUE": layer.value}
+            return parameters | border | {"SIMD": layer.SIMD}
         return parameters | {
             "BITS": source.bits,
             "KERNEL": layer.kernel,
@@ -327,8 +390,12 @@ def _unique(wanted: str, taken: set[str]) -> str:
 MODULES = {
     "threshold": "threshold",
     "mvu_bin": "mvu_bin",  # mvu_int where numbers come in
+    "padding": "padding",
     "sliding_window": "sliding_window",
+    "vvu_bin": "vvu_bin",
     "max_pool": "max_pool",
+    "add_streams": "add_streams",
+    "acc_pool": "acc_pool",
     "label_select": "label_select",
 }
 

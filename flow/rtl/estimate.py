@@ -14,11 +14,14 @@ from typing import Any
 import numpy as np
 
 from flow.graph import (
+    Depthwise,
+    GlobalAccPool,
     Graph,
     LabelSelect,
     Layer,
     MatrixVector,
     MaxPool,
+    Padding,
     SlidingWindow,
     windows_shape,
 )
@@ -27,6 +30,7 @@ from flow.rtl.area import (
     adder_tree,
     compressor_tree,
     fifo_uses_block_ram,
+    fork_area,
     glue_area,
     late_weights,
     layer_area,
@@ -57,26 +61,31 @@ class Estimate:
 
 
 def estimate(graph: Graph) -> Estimate:
-    """Predict a folded graph, a chain of layers."""
+    """Predict a folded graph; FIFOs of branches as deep as its sums say."""
     areas: dict[str, Area] = {}
-    first = graph.layers[0]
-    beats = graph.streams[graph.input].size // first.in_parallel
-    span = Span(0, beats - 1)
-    interval, parallel = beats, first.in_parallel
+    parallel = {graph.input: graph.readers(graph.input)[0].in_parallel}
+    beats = graph.streams[graph.input].size // parallel[graph.input]
+    spans = {graph.input: Span(0, beats - 1)}
+    interval = beats
     for layer in graph:
-        source = graph.streams[layer.source]
-        area = Area()
-        for part in glue(parallel, layer, producer(graph, layer)):
-            area += glue_area(part, source.bits)
-            span = after_glue(part, span, source.size)
-            if isinstance(part, Width):
-                interval = max(interval, source.size // min(part.before, part.after))
-        areas[layer.name] = area + layer_area(graph, layer)
-        span = after_layer(graph, layer, span)
-        interval = max(interval, joint_cycles(graph, layer, producer(graph, layer)))
-        parallel = layer.out_parallel
+        area = layer_area(graph, layer) + fork_area(len(graph.readers(layer.target)))
+        arriving = []
+        for name in layer.sources:
+            source, before = graph.streams[name], producer(graph, layer, name)
+            span = spans[name]
+            for part in glue(parallel[name], layer, before, layer.depth(name)):
+                area += glue_area(part, source.bits)
+                span = after_glue(part, span, source.size)
+                if isinstance(part, Width):
+                    interval = max(interval, source.size // min(part.before, part.after))
+            arriving.append(span)
+            interval = max(interval, joint_cycles(graph, layer, before))
+        areas[layer.name] = area
+        span = Span(max(s.first for s in arriving), max(s.last for s in arriving))
+        spans[layer.target] = after_layer(graph, layer, span)
+        parallel[layer.target] = layer.out_parallel
     total = sum(areas.values(), Area())
-    return Estimate(interval, ceil(span.last) + 1, total, areas)
+    return Estimate(interval, ceil(spans[graph.output].last) + 1, total, areas)
 
 
 def after_glue(part: Width | Fifo, span: Span, size: int) -> Span:
@@ -99,6 +108,14 @@ def after_layer(graph: Graph, layer: Layer, span: Span) -> Span:
         return _after_matrix_vector(graph, layer, span)
     if isinstance(layer, SlidingWindow):
         return _after_window(graph, layer, span)
+    if isinstance(layer, Depthwise):
+        return _after_depthwise(graph, layer, span)
+    if isinstance(layer, Padding):
+        # The border above begins with the first beat, the one below follows the last.
+        beats = layer.cycles(graph)
+        below = layer.size * (source.shape[1] + 2 * layer.size + 1)
+        last = span.last + below * (source.channels // layer.SIMD)
+        return Span(span.first + 1, np.maximum(last, span.first + beats - 1) + 1)
     if isinstance(layer, MaxPool):
         # The first square is whole when its last pixel comes; rows beyond the last are left out.
         height, width, _ = source.shape
@@ -106,6 +123,8 @@ def after_layer(graph: Graph, layer: Layer, span: Span) -> Span:
         rows, columns = height // layer.size * layer.size, width // layer.size * layer.size
         first = span.first + (layer.size - 1) * (width + 1) * length
         return Span(first + 1, span.first + ((rows - 1) * width + columns - 1) * length + 1)
+    if isinstance(layer, GlobalAccPool):
+        return Span(span.last - source.channels // layer.PE + 2, span.last + 1)
     if isinstance(layer, LabelSelect):
         delay = (ceil(log2(layer.PE)) if layer.PE > 1 else 0) + 1
         return Span(span.last + delay, span.last + delay)
@@ -126,6 +145,19 @@ def _after_matrix_vector(graph: Graph, layer: MatrixVector, span: Span) -> Span:
     row = np.maximum(SF - 1, (SF - 1) * pace)
     last = np.maximum(span.last, span.first + pixels * NF * SF - 1 - (NF - 1) * SF)
     return Span(span.first + row + delay, last + (NF - 1) * SF + delay)
+
+
+def _after_depthwise(graph: Graph, layer: Depthwise, span: Span) -> Span:
+    pixels = graph.streams[layer.source].pixels
+    folds, groups = layer.channels // layer.PE, layer.places // layer.SIMD
+    delay = 1 + popcount_latency(layer.SIMD) + int(groups > 1)
+    steps = pixels * folds * groups
+    if layer.SIMD > 1:
+        last = np.maximum(span.last + folds * groups - 1, span.first + steps - 1)
+        return Span(span.first + groups - 1 + delay, last + delay)
+    pace = np.maximum(1, (span.last - span.first) / max(1, steps - 1))
+    last = np.maximum(span.last, span.first + steps - 1)
+    return Span(span.first + (groups - 1) * folds * pace + delay, last + delay)
 
 
 def _after_window(graph: Graph, layer: SlidingWindow, span: Span) -> Span:

@@ -1,29 +1,31 @@
-"""Estimates beside synthesis, module by module: `python -m flow.rtl.estimate_check --out FILE`.
+"""Estimates beside synthesis and beside what was routed: `make bench ONLY=estimates`.
 
 Each case is a graph of one layer, as a convolutional or dense network has it, with random weights:
 its code is generated and synthesised with the flow's own options, and the area compared with what
-flow/rtl/area.py says. FILE gets JSON, FILE with the ending .md the table.
+flow/rtl/area.py says. Whole networks are compared after routing, by the reports of their runs: each
+says what was estimated before its synthesis, what its core took of the device, and the cycles
+estimated and simulated.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
-import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from flow import tools
+from flow import versions
 from flow.graph import Graph, Layer, MatrixVector, MaxPool, SlidingWindow, Stream, Threshold
 from flow.implement.synthesis import synthesise
-from flow.pipeline import write_atomically
+from flow.paths import ROOT
+from flow.pipeline import say, write_atomically
 from flow.rtl.codegen import generate
 from flow.rtl.estimate import estimate
 
-STAGES = "estimated and synthesised, one layer alone"
+STAGES = "estimated and synthesised, one layer alone; whole cores estimated and routed"
+REPORTS = ("models/zoo/*/report.json", "build/*/*/report.json")  # of runs, perhaps routed ones
 
 
 def cases(seed: int = 0) -> dict[str, Graph]:
@@ -75,16 +77,52 @@ def cases(seed: int = 0) -> dict[str, Graph]:
 
 
 def check(name: str, graph: Graph, folder: Path) -> dict[str, Any]:
-    """One row: estimated and synthesised area of `graph`, worked out in `folder`."""
-    design = generate(graph, folder)
-    made = synthesise(list(design.files), design.top, {}, folder, folder / "yosys.log").area
+    """One row: estimated and synthesised area of `graph`, worked out in `folder`.
+
+    What is found in `folder` of the same estimate is not synthesised again.
+    """
     guess = estimate(graph).area
-    return {
+    row: dict[str, Any] = {
         "case": name,
         "estimated": {"lut": round(guess.lut), "ff": round(guess.ff), "bram36": guess.bram36},
-        "synthesised": {key: made[key] for key in ("lut", "ff", "bram36")},
-        "lut_error_percent": round(100 * (guess.lut / made["lut"] - 1), 1),
     }
+    kept = folder / "row.json"
+    if kept.is_file() and (found := json.loads(kept.read_text())).items() >= row.items():
+        return found
+    say(f"  {name}")
+    design = generate(graph, folder)
+    made = synthesise(list(design.files), design.top, {}, folder, folder / "yosys.log").area
+    row["synthesised"] = {key: made[key] for key in ("lut", "ff", "bram36")}
+    row["lut_error_percent"] = _error(guess.lut, made["lut"])
+    write_atomically(kept, json.dumps(row) + "\n")
+    return row
+
+
+def routed(root: Path = ROOT) -> list[dict[str, Any]]:
+    """A row for each report below `root` of a network that was placed and routed."""
+    rows = []
+    for path in sorted(path for pattern in REPORTS for path in root.glob(pattern)):
+        report = json.loads(path.read_text())
+        core, guess = report.get("area", {}).get("core"), report.get("estimate")
+        if not core or not guess or report["area"]["stage"] != "routed":
+            continue
+        rows.append(
+            {
+                "case": report["preset"],
+                "report": str(path.relative_to(root)),
+                "commit": report["commit"],
+                "estimated": {key: guess[key] for key in ("lut", "ff", "bram36")},
+                "routed": core,
+                "lut_error_percent": _error(guess["lut"], core["lut"]),
+                "estimated_interval_cycles": guess["interval_cycles"],
+                "interval_cycles": report["rtl"]["interval_cycles"],
+            }
+        )
+    return rows
+
+
+def _error(guess: float, made: float) -> float:
+    return round(100 * (guess / made - 1), 1)
 
 
 def bench(folder: Path, graphs: dict[str, Graph] | None = None) -> dict[str, Any]:
@@ -96,9 +134,13 @@ def bench(folder: Path, graphs: dict[str, Graph] | None = None) -> dict[str, Any
         total[stage] = {
             key: sum(row[stage][key] for row in rows) for key in ("lut", "ff", "bram36")
         }
-    ratio = total["estimated"]["lut"] / total["synthesised"]["lut"]
-    total["lut_error_percent"] = round(100 * (ratio - 1), 1)
-    return {"schema": 1, "stage": STAGES, "tools": tools.versions(), "rows": [*rows, total]}
+    total["lut_error_percent"] = _error(total["estimated"]["lut"], total["synthesised"]["lut"])
+    return {
+        "stage": STAGES,
+        "tools": versions.installed(),
+        "rows": [*rows, total],
+        "routed": routed(),
+    }
 
 
 def table(result: dict[str, Any]) -> str:
@@ -113,20 +155,18 @@ def table(result: dict[str, Any]) -> str:
             f"| {row['case']} | {guess['lut']} | {made['lut']} | {row['lut_error_percent']:+g} % | "
             f"{guess['ff']} / {made['ff']} | {guess['bram36']:g} / {made['bram36']:g} |"
         )
+    lines += [
+        "",
+        "| network | LUT of the core, estimated | routed | error | FF | BRAM36 | cycles an image, "
+        "estimated / simulated | report |",
+        "|---" * 8 + "|",
+    ]
+    for row in result["routed"]:
+        guess, made = row["estimated"], row["routed"]
+        lines.append(
+            f"| {row['case']} | {guess['lut']} | {made['lut']} | {row['lut_error_percent']:+g} % | "
+            f"{guess['ff']} / {made['ff']} | {guess['bram36']:g} / {made['bram36']:g} | "
+            f"{row['estimated_interval_cycles']} / {row['interval_cycles']} | "
+            f"{row['report']}, {row['commit'][:7]} |"
+        )
     return "\n".join(lines) + "\n"
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--out", type=Path, required=True, help="JSON file; the table goes beside")
-    options = parser.parse_args()
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="estimate-check-") as folder:
-        result = bench(Path(folder))
-    write_atomically(options.out, json.dumps(result, indent=1) + "\n")
-    write_atomically(options.out.with_suffix(".md"), table(result))
-    print(table(result), end="")
-
-
-if __name__ == "__main__":
-    main()

@@ -16,19 +16,25 @@ from typing import Any
 
 from flow.errors import UserError
 from flow.graph import (
+    AddStreams,
+    Depthwise,
+    GlobalAccPool,
     Graph,
     LabelSelect,
     Layer,
     MatrixVector,
     MaxPool,
+    Padding,
     SlidingWindow,
     Threshold,
     divisors,
+    folding_of,
     windows_shape,
 )
-from flow.rtl import supported
+from flow.rtl import branch_search, supported
 from flow.rtl.area import LUTS_A_BLOCK_RAM, fits_block_ram
 from flow.rtl.estimate import Estimate, estimate
+from flow.rtl.glue import joint_cycles, producer
 from flow.rtl.search import Point, front
 
 LUTS_A_TARGET = 400.0  # what a latency shorter by the interval may cost
@@ -147,21 +153,6 @@ def sweep(
     return rows
 
 
-def sweep_table(rows: list[tuple[int, Graph, Estimate]]) -> str:
-    """The sweep as a table in Markdown."""
-    lines = [
-        "| target | interval | latency | LUT | FF | BRAM36 | PE x SIMD |",
-        "|---|---|---|---|---|---|---|",
-    ]
-    for target, graph, found in rows:
-        shapes = [f"{x.PE}x{x.SIMD}" for x in graph if isinstance(x, MatrixVector)]
-        lines.append(
-            f"| {target} | {found.interval} | {found.latency} | {found.area.lut:.0f} | "
-            f"{found.area.ff:.0f} | {found.area.bram36:g} | {', '.join(shapes)} |"
-        )
-    return "\n".join(lines)
-
-
 def refuse_overflow(graph: Graph, resources: dict[str, int], device: str) -> None:
     """`UserError` before anything long is run, if a folded graph's estimate exceeds the device.
 
@@ -195,7 +186,8 @@ def _cheapest(graph: Graph, every: Choices, wish: Wish) -> Graph | None:
     fast = [[c for c in every[x.name] if c.cycles(graph) <= limit] for x in graph]
     for dear in (1.0, *[0.0] * (wish.lut is not None), *DEARER * (wish.latency is not None)):
         price = dear * LUTS_A_TARGET / wish.interval
-        points = front(graph, fast, limit, price, inf if wish.bram36 is None else wish.bram36)
+        search = branch_search.front if graph.branches else front
+        points = search(graph, fast, limit, price, inf if wish.bram36 is None else wish.bram36)
         fitting = [point for point in points if wish.fits(point)]
         if fitting:
             best = min(fitting, key=lambda p: p.lut + wish.rate * p.bram36 + price * p.latency)
@@ -216,8 +208,7 @@ def _fastest(graph: Graph, every: Choices, wish: Wish) -> Graph:
 def _within(graph: Graph, every: Choices, wish: Wish, least: int) -> Graph | None:
     """The folding of the shortest interval from `least` on within the wish's bounds, or None."""
     slowest = max(min(c.cycles(graph) for c in choices) for choices in every.values())
-    cycles = {c.cycles(graph) for choices in every.values() for c in choices}
-    targets = sorted(c for c in cycles if c >= max(slowest, least))
+    targets = sorted(c for c in _intervals(graph, every) if c >= max(slowest, least))
     low, high, best = 0, len(targets) - 1, None
     while low <= high:
         middle = (low + high) // 2
@@ -226,6 +217,17 @@ def _within(graph: Graph, every: Choices, wish: Wish, least: int) -> Graph | Non
         else:
             low = middle + 1
     return best
+
+
+def _intervals(graph: Graph, every: Choices) -> set[int]:
+    """Every interval that a layer can set, alone or with the sliding window in front of it."""
+    found = {c.cycles(graph) for choices in every.values() for c in choices}
+    for layer in graph:
+        before = producer(graph, layer)
+        if isinstance(before, SlidingWindow):
+            windows = [w for w in every[before.name] if getattr(w, "parallel_window", 0)]
+            found |= {joint_cycles(graph, c, w) for c in every[layer.name] for w in windows}
+    return found
 
 
 def _refusal(graph: Graph, every: Choices, wish: Wish) -> str:
@@ -270,7 +272,7 @@ def _largest(found: Estimate, kind: str) -> str:
 
 def _set_input(graph: Graph, wanted: dict[str, dict[str, Any]], parallel: int) -> None:
     first = graph.layers[0]
-    key = "SIMD" if isinstance(first, MatrixVector | SlidingWindow) else "PE"
+    key = "SIMD" if "SIMD" in folding_of(first) else "PE"
     given = wanted.setdefault(first.name, {}).setdefault(key, parallel)
     if given != parallel:
         raise UserError(
@@ -292,7 +294,8 @@ def _choices(graph: Graph, layer: Layer, fixed: dict[str, Any]) -> list[Layer]:
     if layer.source == graph.input and not fixed.keys() & {"PE", "SIMD"}:
         key = "PE" if "SIMD" not in kept[0] else "SIMD"
         kept = [o for o in kept if o[key] * source.bits <= INPUT_BITS] or kept
-    found = [replace(layer, **option) for option in kept]
+    depths = {"fifo": fixed["fifo"]} if "fifo" in fixed else {}
+    found = [replace(layer, **option, **depths) for option in kept]
     return _legal(graph, layer, found)
 
 
@@ -312,7 +315,15 @@ def _options(graph: Graph, layer: Layer) -> list[dict[str, Any]]:
             for simd in divisors(source.channels)
             for parallel in (0, whole)
         ]
-    if isinstance(layer, Threshold | MaxPool):
+    if isinstance(layer, Depthwise):
+        return [
+            {"PE": pe, "SIMD": simd}
+            for pe in divisors(layer.channels)
+            for simd in divisors(layer.places)
+        ]
+    if isinstance(layer, Padding):
+        return [{"SIMD": simd} for simd in divisors(source.channels)]
+    if isinstance(layer, Threshold | MaxPool | AddStreams | GlobalAccPool):
         return [{"PE": pe} for pe in divisors(source.channels)]
     if isinstance(layer, LabelSelect):
         return [{"PE": pe} for pe in divisors(layer.classes)]

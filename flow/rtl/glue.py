@@ -27,14 +27,18 @@ class Fifo:
     depth: int
 
 
-def glue(parallel: int, layer: Layer, before: Layer | None = None) -> list[Width | Fifo]:
+def glue(
+    parallel: int, layer: Layer, before: Layer | None = None, depth: int = 0
+) -> list[Width | Fifo]:
     """What a stream of `parallel` elements a beat passes from layer `before` into a layer.
 
     Where no integer ratio joins the two widths, a converter goes up to their least common
     multiple (which divides the channels, as both widths do) and another down again. A layer that
     reads a vector in several beats and then works on it for longer than it reads gets a FIFO for
-    one vector, so that the layer before it does not stand still meanwhile. A sliding window that
-    writes a vector as fast as it is read may, since it goes on filling its lines.
+    one vector, or as deep as its `fifo` says, so that the layer before it does not stand still
+    meanwhile. A sliding window that
+    writes a vector as fast as it is read may, since it goes on filling its lines. `depth`: beats of
+    a FIFO that the layer has in front of this source besides (`Layer.depth`).
     """
     found: list[Width | Fifo] = []
     wanted = layer.in_parallel
@@ -46,7 +50,9 @@ def glue(parallel: int, layer: Layer, before: Layer | None = None) -> list[Width
     folded = isinstance(layer, MatrixVector) and layer.MW > layer.SIMD and layer.MH > layer.PE
     if folded and not (isinstance(before, SlidingWindow) and parallel >= wanted):
         assert isinstance(layer, MatrixVector)
-        found.append(Fifo(wanted, layer.MW // layer.SIMD))
+        found.append(Fifo(wanted, layer.fifo or layer.MW // layer.SIMD))
+    if depth:
+        found.append(Fifo(wanted, depth))
     return found
 
 
@@ -70,9 +76,9 @@ def joint_cycles(graph: Graph, layer: Layer, before: Layer | None) -> int:
     return rows * (max(work, first) + (across - 1) * max(work, next_one))
 
 
-def producer(graph: Graph, layer: Layer) -> Layer | None:
-    """The layer that writes what a layer reads; None for the graph's input."""
-    return next((other for other in graph if other.target == layer.source), None)
+def producer(graph: Graph, layer: Layer, source: str = "") -> Layer | None:
+    """The layer that writes what a layer reads, its first source by default; None for the input."""
+    return next((other for other in graph if other.target == (source or layer.source)), None)
 
 
 def source_parallel(graph: Graph, layer: Layer) -> int:

@@ -57,6 +57,18 @@ def matrix_from_words(words: Array, MH: int, MW: int, PE: int, SIMD: int) -> Arr
     return folded.transpose(0, 2, 1, 3).reshape(MH, MW)
 
 
+def depthwise_words(weights: Array, PE: int, SIMD: int) -> Array:
+    """Weights (C, K) of 0 and 1 -> memory (C / PE * K / SIMD, PE * SIMD) of a depthwise unit.
+
+    A word holds in bit pe * SIMD + simd the weight (f * PE + pe, k * SIMD + simd). Its address is
+    f * (K / SIMD) + k where windows come in whole, k * (C / PE) + f where SIMD is 1.
+    """
+    C, K = weights.shape
+    folded = weights.reshape(C // PE, PE, K // SIMD, SIMD)
+    order = (0, 2, 1, 3) if SIMD > 1 else (2, 0, 1, 3)
+    return folded.transpose(order).reshape(-1, PE * SIMD).astype(np.uint8)
+
+
 def threshold_words(thresholds: Array, PE: int, in_bits: int, signed: bool) -> Array:
     """Thresholds (C, levels) -> memory (C / PE, PE * levels * (in_bits + 1)) of a threshold layer.
 

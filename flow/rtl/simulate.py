@@ -15,7 +15,8 @@ What the cycles mean:
 - interval: mean cycles between the outputs of successive images in the middle half of the run;
 - cycles of a layer: the same interval without the cycles in which the layer waited for input or
   for its output to be taken, so what it needs for an image by itself. A sliding window has none:
-  it reads on while its output waits.
+  it reads on while its output waits; nor has a sum of two streams, where one waits for the other,
+  nor padding, whose border waits for an image that it does not yet ask for.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ import numpy as np
 
 from flow import reference, tools
 from flow.errors import MismatchError, UserError
-from flow.graph import Graph, MatrixVector, SlidingWindow
+from flow.graph import AddStreams, Depthwise, Graph, MatrixVector, Padding, SlidingWindow
 from flow.rtl import packing
 from flow.rtl.codegen import GLUE, Design, Memory, Unit, memory_words
 from flow.rtl.verilate import compile_simulator, tensors
@@ -57,6 +58,7 @@ class SimResult:
     latency_cycles: int
     interval_cycles: float | None
     layers: tuple[dict[str, Any], ...]  # name, cycles (measured), expected
+    held: dict[str, int]  # instance -> most beats in it, where as many leave as come
     seconds: float
 
     @property
@@ -83,10 +85,12 @@ def simulate(
     images: np.ndarray,
     stall_seed: int | None = None,
     execute: Execute | None = None,
+    pace: int | None = None,
 ) -> SimResult:
     """Send images (N, *input shape), elements of the input's type, through the design.
 
-    `execute(graph, images)` gives the tensors to compare with; flow.reference unless given.
+    `execute(graph, images)` gives the tensors to compare with; flow.reference unless given. pace:
+    cycles from the moment an image is offered to the next at least, in a run without stalls.
     Raises MismatchError on the first difference, UserError if the design stops to move.
     """
     execute = execute or reference.execute
@@ -95,7 +99,7 @@ def simulate(
         raise UserError(f"images of shape {images.shape}; the graph takes (N, {shape})")
     start = time.monotonic()
     program = compile_simulator(design, graph)
-    run = _Run(design, graph, program, execute, stall_seed)
+    run = _Run(design, graph, program, execute, stall_seed, pace)
     expected = run.go(images)
     if run.failed(expected):
         raise run.diagnosis(images, expected)
@@ -132,6 +136,11 @@ def _place(graph: Graph, memory: Memory, address: int, bit: int) -> str:
         row = address // SF * layer.PE + bit // layer.SIMD
         column = address % SF * layer.SIMD + bit % layer.SIMD
         return f"word {address} bit {bit}: weight of neuron {row}, input {column}"
+    if isinstance(layer, Depthwise):
+        folds, groups = layer.channels // layer.PE, layer.places // layer.SIMD
+        f, group = divmod(address, groups) if layer.SIMD > 1 else divmod(address, folds)[::-1]
+        row, place = f * layer.PE + bit // layer.SIMD, group * layer.SIMD + bit % layer.SIMD
+        return f"word {address} bit {bit}: weight of channel {row}, place {place}"
     element = bit // (graph.streams[layer.source].bits + 1)
     if memory.depth * memory.width < layer.channels * layer.levels:
         channel = "every channel"
@@ -150,9 +159,10 @@ class _Run:
         program: Path,
         execute: Execute,
         stall_seed: int | None,
+        pace: int | None = None,
     ):
         self.design, self.graph, self.program = design, graph, program
-        self.execute, self.stall_seed = execute, stall_seed
+        self.execute, self.stall_seed, self.pace = execute, stall_seed, pace
         self.tensors = tensors(design)
         size = sum(graph.streams[t].size for t in self.tensors)
         self.most_checked = max(1, CHECKED_ELEMENTS // size)
@@ -174,6 +184,8 @@ class _Run:
             bits = self.graph.streams[self.graph.input].bits
             images.astype("<u1" if bits <= 8 else "<i4").tofile(here / "images.bin")
             stall: list[str | int] = [] if self.stall_seed is None else ["--stall", self.stall_seed]
+            if self.pace is not None and self.stall_seed is None:
+                stall = ["--pace", self.pace]
             tools.run(
                 self.program,
                 *(here / "images.bin", len(images), here / "expected.bin", self.checked),
@@ -241,10 +253,20 @@ class _Run:
         beats = {tap["net"]: tap["beats"] for tap in self.found["taps"]}
         stuck: Unit | None = None
         for unit in self.design.units:
-            source, target = self.design.tap(unit.source), self.design.tap(unit.target)
+            source, target = self.design.tap(unit.sources[0]), self.design.tap(unit.targets[0])
             if beats[source.net] * target.beats > beats[target.net] * source.beats:
                 stuck = unit
         unit_name = self._title(stuck) if stuck else "the input"
+        for unit in reversed(self.design.units):
+            taken = [beats[net] for net in unit.targets]
+            if min(taken) < max(taken):  # a fork with a reader that is full and one that waits
+                readers = self.graph.readers(self.design.tap(unit.targets[0]).tensor)
+                full, waits = (readers[taken.index(n)].name for n in (min(taken), max(taken)))
+                unit_name = (
+                    f"the fork {unit.name}: layer {full} takes no more, layer {waits} waits for "
+                    "more, since a FIFO between them is too small"
+                )
+                break
         return MismatchError(
             f"the design stopped at {unit_name} after {self.found['cycles']} cycles: "
             f"{self.found['images']} of {images} images came out ({self.label})",
@@ -272,7 +294,7 @@ class _Run:
 
     def _writer(self, net: str) -> str:
         """Words for the unit that writes a net."""
-        unit = next((u for u in self.design.units if u.target == net), None)
+        unit = next((u for u in self.design.units if net in u.targets), None)
         return self._title(unit) if unit else "the input"
 
     @staticmethod
@@ -293,7 +315,7 @@ class _Run:
         layers = []
         for layer in self.graph:
             busy = an_image(window - idle[self.design.layer_unit(layer.name).name])
-            if isinstance(layer, SlidingWindow):
+            if isinstance(layer, SlidingWindow | Padding | AddStreams):
                 busy = None
             expected = layer.cycles(self.graph)
             layers.append({"name": layer.name, "cycles": busy, "expected": expected})
@@ -305,6 +327,7 @@ class _Run:
             latency_cycles=ends[0] - self.found["first_input"] + 1,
             interval_cycles=an_image(window),
             layers=tuple(layers),
+            held={unit["name"]: unit["held"] for unit in self.found["units"]},
             seconds=round(seconds, 1),
         )
 

@@ -4,19 +4,26 @@ from __future__ import annotations
 
 from flow.errors import UserError
 from flow.graph import (
+    AddStreams,
+    Depthwise,
+    GlobalAccPool,
     Graph,
     LabelSelect,
     Layer,
     MatrixVector,
     MaxPool,
+    Padding,
     SlidingWindow,
     Stream,
     Threshold,
     windows_shape,
 )
 
+BUILT: tuple[type[Layer], ...] = (
+    *(Threshold, MatrixVector, SlidingWindow, MaxPool, LabelSelect, Padding, Depthwise),
+    *(AddStreams, GlobalAccPool),
+)
 MEMORY_WORDS = 2048  # of ram.sv: deeper blocks are narrower than those that are proven
-MEMORY_BITS = 18  # of a block so deep
 
 
 def refuse(graph: Graph) -> None:
@@ -37,9 +44,8 @@ def _refusal(layer: Layer, source: Stream) -> str | None:
             return f"pooling of {source.dtype}, only of BINARY"
         if layer.size < 2:
             return f"squares of {layer.size} pixel, only of 2 and more"
-    elif not isinstance(layer, (Threshold, MatrixVector, SlidingWindow, LabelSelect)):
-        kinds = "threshold, mvu_bin, sliding_window, max_pool and label_select"
-        return f"this kind, only for {kinds}"
+    elif type(layer) not in BUILT:
+        return f"this kind, only for {', '.join(kind.kind for kind in BUILT)}"
     return None
 
 

@@ -4,7 +4,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from flow.graph import Graph, Layer, MatrixVector, MaxPool, SlidingWindow, Stream, Threshold
+from flow.graph import (
+    AddStreams,
+    Depthwise,
+    GlobalAccPool,
+    Graph,
+    Layer,
+    MatrixVector,
+    MaxPool,
+    Padding,
+    SlidingWindow,
+    Stream,
+    Threshold,
+)
 from flow.rtl.area import uses_block_ram
 
 if TYPE_CHECKING:
@@ -85,11 +97,13 @@ def _header(graph: Graph, design: Design) -> list[str]:
 
 
 def _instance(graph: Graph, design: Design, unit: Unit) -> list[str]:
-    source, target = design.tap(unit.source), design.tap(unit.target)
+    source, target = design.tap(unit.sources[0]), design.tap(unit.targets[0])
     if unit.module == "axis_width":
         note = f"  // {source.parallel} -> {target.parallel} elements a beat for {unit.layer}"
     elif unit.module == "axis_fifo":
-        note = f"  // one vector in advance for {unit.layer}"
+        note = f"  // beats in advance for {unit.layer}"
+    elif unit.module == "axis_fork":
+        note = f"  // {source.tensor} is read {len(unit.targets)} times"
     else:
         layer = graph.layer(unit.layer)
         note = f"  // {_describe(graph, layer)}, {layer.cycles(graph)} cycles an image"
@@ -100,15 +114,20 @@ def _instance(graph: Graph, design: Design, unit: Unit) -> list[str]:
     ports = [
         "    .aclk(aclk),",
         "    .aresetn(aresetn),",
-        f"    .s_axis_tdata({source.net}_tdata),",
-        f"    .s_axis_tvalid({source.net}_tvalid),",
-        f"    .s_axis_tready({source.net}_tready),",
-        f"    .m_axis_tdata({target.net}_tdata),",
-        f"    .m_axis_tvalid({target.net}_tvalid),",
-        f"    .m_axis_tready({target.net}_tready)",
+        ",\n".join(
+            f"    .{side}_axis_{signal}({_side_by_side(nets, signal)})"
+            for side, nets in (("s", unit.sources), ("m", unit.targets))
+            for signal in ("tdata", "tvalid", "tready")
+        ),
     ]
     head = [note, f"  {unit.module} #("]
     return [*head, ",\n".join(parameters), f"  ) {unit.name} (", *ports, "  );"]
+
+
+def _side_by_side(nets: tuple[str, ...], signal: str) -> str:
+    """One signal of several streams, the first in the least significant bits."""
+    names = [f"{net}_{signal}" for net in reversed(nets)]
+    return names[0] if len(names) == 1 else "{" + ", ".join(names) + "}"
 
 
 def _describe(graph: Graph, layer: Layer) -> str:
@@ -118,10 +137,18 @@ def _describe(graph: Graph, layer: Layer) -> str:
     if isinstance(layer, Threshold):
         same = "the same" if layer.uniform else "own"
         return f"{layer.channels} channels, {same} {layer.levels} level(s)"
+    if isinstance(layer, Depthwise):
+        return f"{layer.channels} channels of {layer.places} weights"
+    if isinstance(layer, Padding):
+        return f"a border of {layer.size} pixel(s)"
     if isinstance(layer, SlidingWindow):
         return f"windows of {layer.kernel} x {layer.kernel}, stride {layer.stride}"
     if isinstance(layer, MaxPool):
         return f"pooling of {layer.size} x {layer.size}"
+    if isinstance(layer, AddStreams):
+        return f"sum with {layer.shortcut}"
+    if isinstance(layer, GlobalAccPool):
+        return f"sums of {graph.streams[layer.source].pixels} pixels"
     return f"label of {graph.streams[layer.source].size} scores"
 
 

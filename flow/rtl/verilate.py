@@ -77,7 +77,9 @@ def taps_header(design: Design, graph: Graph) -> str:
         f" {offsets[t.tensor]}}},"
         for t in design.taps
     ]
-    units = [f'    {{"{u.name}", {index[u.source]}, {index[u.target]}}},' for u in design.units]
+    units = [
+        f'    {{"{u.name}", {index[u.sources[0]]}, {index[u.targets[0]]}}},' for u in design.units
+    ]
     visits = []
     for k, tap in enumerate(design.taps):
         net = f"root.{design.top}__DOT__{tap.net}"

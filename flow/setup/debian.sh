@@ -6,7 +6,7 @@ source flow/setup/common.sh
 
 if [ -d .tools/debian ] && has_packages .tools/debian; then
   say "FPGA tools: .tools/debian is there"
-  exec "$PYTHON" -m flow.tools check .tools/debian
+  exec "$PYTHON" -m flow.versions .tools/debian
 fi
 
 mirror=$(find_mirror)
@@ -18,6 +18,6 @@ logged .tools/debian.log mmdebstrap --mode=root --variant=minbase --format=direc
   --aptopt="$PWD/.tools/apt.conf" --include="$(tool_packages | tr ' ' ',')" \
   --dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-exclude=/usr/share/man/*' \
   "$SUITE" .tools/debian.new "$mirror"
-"$PYTHON" -m flow.tools check .tools/debian.new
+"$PYTHON" -m flow.versions .tools/debian.new
 rm -rf --one-file-system .tools/debian
 mv .tools/debian.new .tools/debian

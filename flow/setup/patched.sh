@@ -11,7 +11,7 @@ readonly LOADER=$AT/usr/lib64/ld-linux-x86-64.so.2
 
 if [ "$(cat "$AT/made-at" 2>/dev/null)" = "$AT" ] && has_packages "$AT"; then
   say "FPGA tools: .tools/patched is there"
-  exec "$PYTHON" -m flow.tools check "$AT"
+  exec "$PYTHON" -m flow.versions "$AT"
 fi
 
 mirror=$(find_mirror)
@@ -50,7 +50,7 @@ for package in "$work"/cache/archives/*.deb; do
   { dpkg-deb --field "$package"; printf 'Status: install ok installed\n\n'; } \
     >>"$new/var/lib/dpkg/status"
 done
-"$PYTHON" -m flow.tools check "$new"
+"$PYTHON" -m flow.versions "$new"
 
 # 3. Patch. DT_RPATH, not DT_RUNPATH: it holds for the libraries of the libraries too.
 find "$new"/usr/{bin,lib,libexec} -type f -perm -u+x ! -name '*.so*' -print0 |

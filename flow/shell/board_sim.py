@@ -17,7 +17,7 @@ DRAM = {"latency": 40, "refresh": 780}
 """What a PYNQ-Z2's memory does at 100 MHz, in cycles: latency of a read at the port, time from one
 refresh to the next (7.8 us; hp_memory.sv has how long one takes)."""
 
-MODELS = (SIM / "ps7_model.sv", SIM / "hp_memory.sv")
+MODELS = (SIM / "zynq.sv", SIM / "ps7_model.sv", SIM / "hp_memory.sv")
 
 
 def compile_board(sources: Sources) -> Path:

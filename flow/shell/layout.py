@@ -13,8 +13,6 @@ import numpy as np
 
 from flow.errors import UserError
 
-WORD = 8  # bytes
-
 
 class Streams(Protocol):
     """What is needed of flow.rtl.codegen.Design: its streams, input first, output last."""

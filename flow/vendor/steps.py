@@ -14,15 +14,15 @@ from typing import Any
 
 from flow.implement.boards import Board
 from flow.pipeline import Stage
-from flow.vendor import alveo, kernel, vivado
+from flow.vendor import alveo, kernel, packaging, vivado
 
 Describe = Callable[[Any, Any, dict[str, Any], Path], None]
 """Writes what goes with a bitstream: (work, design, report sections, its path)."""
 
 SOURCES = (
-    *("flow/vendor/*.py", "flow/implement/sources.py", "flow/shell/*", "hw/rtl/*.sv"),
-    *("hw/boards/*/*.*", "hw/driver/hanbit_board/*.py"),
-)
+    *("flow/vendor/*.py", "flow/implement/sources.py", "flow/shell/*"),
+    *("hw/boards/alveo/*.*", "hw/driver/hanbit_board/*.py"),
+)  # and the board's own files
 
 
 def stages(board: Board, describe: Describe) -> tuple[Stage, Stage]:
@@ -56,8 +56,10 @@ def stages(board: Board, describe: Describe) -> tuple[Stage, Stage]:
     def options(work: Any) -> list[Any]:
         return [board.name, board.toolchain, work.hardware.clock_mhz]
 
+    sources = (*SOURCES, *board.files, *packaging.as_kernel(board).files)
+
     return (
-        Stage("project", staged, project, options, SOURCES),
+        Stage("project", staged, project, options, sources),
         # Resumable only so that the tool's logs are there after a failure.
         Stage("bitstream", f"07-{part}", bitstream, options, ("flow/vendor/*.py",), resumable=True),
     )

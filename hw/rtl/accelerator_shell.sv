@@ -3,7 +3,7 @@
 // Function
 //   Reads a batch of images by AXI, hands them to the core beat by beat, writes its results back by
 //   AXI. The registers of flow/shell/registers.toml (shell_regfile.sv) start it, name its errors and
-//   hold its counters. How images and results lie in memory: unpack.sv, pack.sv.
+//   hold its counters. How images and results lie in memory: shell_streams.sv.
 //   The core is outside: its input is `core_in`, its output `core_out`, its reset `core_aresetn`. It
 //   needs no reset between batches.
 //
@@ -76,8 +76,6 @@ module accelerator_shell #(
       IN_USED <= 64 ? 2 ** $clog2(IN_USED) : (IN_USED + 63) / 64 * 64;
   localparam int unsigned IN_WORDS = (IN_BEATS * IN_SLOT + 63) / 64;
   localparam int unsigned OUT_BYTES = OUT_BEATS * OUT_ELEMENTS * OUT_MEMORY_BITS / 8;
-  localparam logic [1:0] COPY = 2'd1;
-  localparam logic [1:0] DROP = 2'd2;
 
   if (ADDR_BITS != 32 && ADDR_BITS != 64) begin : gen_bad_address
     $error("accelerator_shell: ADDR_BITS must be 32 or 64");
@@ -206,20 +204,9 @@ module accelerator_shell #(
     .error(error)
   );
 
-  // The route of what is read. It changes only while nothing is under way, more than 16 cycles before
-  // a start (gp0_slave.sv): no part of the timing (`slow` in board.toml).
-  logic through_q, copy_q, drop_q, feeding;
-  always_ff @(posedge aclk) begin
-    if (!feeding && !write_busy) begin
-      through_q <= route != COPY && route != DROP;
-      copy_q <= route == COPY;
-      drop_q <= route == DROP;
-    end
-  end
-
-  // Memory to core.
-  logic [63:0] read_out_tdata, word_tdata;
-  logic read_out_tvalid, read_out_tready, word_tvalid, word_tready, read_moved;
+  // Memory to core, core to memory.
+  logic [63:0] read_out_tdata;
+  logic read_out_tvalid, read_out_tready, read_moved;
   dma_read #(
     .ADDR_BITS(ADDR_BITS),
     .WORD_BITS(COUNT_BITS)
@@ -248,103 +235,41 @@ module accelerator_shell #(
     .m_axis_tready(read_out_tready)
   );
 
-  // Block RAM is slow to answer: a register stage behind it. So is all that lies far away: stages
-  // around the core and before the writer, which lies at the bus.
-  axis_reg #(
-    .WIDTH(64)
-  ) stage (
-    .aclk(aclk),
-    .aresetn(core_aresetn),
-    .s_axis_tdata(read_out_tdata),
-    .s_axis_tvalid(read_out_tvalid),
-    .s_axis_tready(read_out_tready),
-    .m_axis_tdata(word_tdata),
-    .m_axis_tvalid(word_tvalid),
-    .m_axis_tready(word_tready)
-  );
-
-  logic unpack_tready, beat_tvalid, beat_tready;
-  logic [IN_BITS-1:0] beat_tdata;
-  unpack #(
-    .ELEMENTS(IN_ELEMENTS),
-    .MEMORY_BITS(IN_MEMORY_BITS),
-    .ELEMENT_BITS(IN_ELEMENT_BITS),
-    .BEATS(IN_BEATS),
-    .OUT_BITS(IN_BITS)
-  ) unpacker (
-    .aclk(aclk),
-    .aresetn(core_aresetn),
-    .s_axis_tdata(word_tdata),
-    .s_axis_tvalid(word_tvalid && through_q),
-    .s_axis_tready(unpack_tready),
-    .m_axis_tdata(beat_tdata),
-    .m_axis_tvalid(beat_tvalid),
-    .m_axis_tready(beat_tready)
-  );
-
-  axis_reg #(
-    .WIDTH(IN_BITS)
-  ) beat_stage (
-    .aclk(aclk),
-    .aresetn(core_aresetn),
-    .s_axis_tdata(beat_tdata),
-    .s_axis_tvalid(beat_tvalid),
-    .s_axis_tready(beat_tready),
-    .m_axis_tdata(core_in_tdata),
-    .m_axis_tvalid(core_in_tvalid),
-    .m_axis_tready(core_in_tready)
-  );
-
-  // Core to memory. A stage on the core's side and one on the writer's.
-  logic [OUT_BITS-1:0] score_tdata, result_tdata;
-  logic score_tvalid, score_tready, result_tvalid, result_tready;
-  axis_reg #(
-    .WIDTH(OUT_BITS)
-  ) score_stage (
-    .aclk(aclk),
-    .aresetn(core_aresetn),
-    .s_axis_tdata(core_out_tdata),
-    .s_axis_tvalid(core_out_tvalid),
-    .s_axis_tready(core_out_tready),
-    .m_axis_tdata(score_tdata),
-    .m_axis_tvalid(score_tvalid),
-    .m_axis_tready(score_tready)
-  );
-  axis_reg #(
-    .WIDTH(OUT_BITS)
-  ) result_stage (
-    .aclk(aclk),
-    .aresetn(core_aresetn),
-    .s_axis_tdata(score_tdata),
-    .s_axis_tvalid(score_tvalid),
-    .s_axis_tready(score_tready),
-    .m_axis_tdata(result_tdata),
-    .m_axis_tvalid(result_tvalid),
-    .m_axis_tready(result_tready)
-  );
-
-  logic [63:0] packed_tdata, mixed_tdata, write_tdata;
-  logic packed_tvalid, packed_tready, mixed_tvalid, mixed_tready;
-  logic write_tvalid, write_tready, write_moved;
-  pack #(
-    .ELEMENTS(OUT_ELEMENTS),
-    .ELEMENT_BITS(OUT_ELEMENT_BITS),
-    .MEMORY_BITS(OUT_MEMORY_BITS),
-    .SIGNED(OUT_SIGNED),
-    .BEATS(OUT_BEATS),
-    .IN_BITS(OUT_BITS),
+  logic [63:0] write_tdata;
+  logic write_tvalid, write_tready, write_moved, waiting;
+  shell_streams #(
+    .IN_ELEMENTS(IN_ELEMENTS),
+    .IN_ELEMENT_BITS(IN_ELEMENT_BITS),
+    .IN_MEMORY_BITS(IN_MEMORY_BITS),
+    .IN_BEATS(IN_BEATS),
+    .IN_BITS(IN_BITS),
+    .OUT_ELEMENTS(OUT_ELEMENTS),
+    .OUT_ELEMENT_BITS(OUT_ELEMENT_BITS),
+    .OUT_MEMORY_BITS(OUT_MEMORY_BITS),
+    .OUT_SIGNED(OUT_SIGNED),
+    .OUT_BEATS(OUT_BEATS),
+    .OUT_BITS(OUT_BITS),
     .IMAGE_BITS(IMAGE_BITS)
-  ) packer (
+  ) streams (
     .aclk(aclk),
     .aresetn(core_aresetn),
+    .route(route),
+    .busy(read_busy || write_busy),
+    .waiting(waiting),
     .start(write_start),
     .images(write_images),
-    .s_axis_tdata(result_tdata),
-    .s_axis_tvalid(result_tvalid),
-    .s_axis_tready(result_tready),
-    .m_axis_tdata(packed_tdata),
-    .m_axis_tvalid(packed_tvalid),
-    .m_axis_tready(packed_tready)
+    .read_tdata(read_out_tdata),
+    .read_tvalid(read_out_tvalid),
+    .read_tready(read_out_tready),
+    .write_tdata(write_tdata),
+    .write_tvalid(write_tvalid),
+    .write_tready(write_tready),
+    .core_in_tdata(core_in_tdata),
+    .core_in_tvalid(core_in_tvalid),
+    .core_in_tready(core_in_tready),
+    .core_out_tdata(core_out_tdata),
+    .core_out_tvalid(core_out_tvalid),
+    .core_out_tready(core_out_tready)
   );
 
   dma_write #(
@@ -378,32 +303,12 @@ module accelerator_shell #(
     .s_axis_tready(write_tready)
   );
 
-  // The route past the core.
-  assign word_tready = drop_q || (copy_q ? mixed_tready : unpack_tready);
-  assign mixed_tdata = copy_q ? word_tdata : packed_tdata;
-  assign mixed_tvalid = copy_q ? word_tvalid : packed_tvalid;
-  assign packed_tready = !copy_q && mixed_tready;
-  axis_reg #(
-    .WIDTH(64)
-  ) write_stage (
-    .aclk(aclk),
-    .aresetn(core_aresetn),
-    .s_axis_tdata(mixed_tdata),
-    .s_axis_tvalid(mixed_tvalid),
-    .s_axis_tready(mixed_tready),
-    .m_axis_tdata(write_tdata),
-    .m_axis_tvalid(write_tvalid),
-    .m_axis_tready(write_tready)
-  );
-
-  assign feeding = read_busy || read_out_tvalid || word_tvalid;
-
   counters counts (
     .aclk(aclk),
     .aresetn(core_aresetn),
     .begin_run(read_start),
     .running(running),
-    .feeding(feeding),
+    .feeding(read_busy || waiting),
     .in_tvalid(core_in_tvalid),
     .in_tready(core_in_tready),
     .out_tvalid(core_out_tvalid),

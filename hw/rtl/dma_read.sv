@@ -16,7 +16,7 @@
 //   As in gp0_slave.sv: what the bus drives is captured by flip-flops before anything else, only
 //   arready reaches one flip-flop through one LUT; what drives the bus is flip-flops and constants.
 //
-// Rate: a word a cycle. Latency: 3 cycles from `start` to arvalid, 4 from rvalid to m_axis_tvalid.
+// Rate: a word a cycle. Latency: 4 cycles from `start` to arvalid, 4 from rvalid to m_axis_tvalid.
 // Legal: ADDR_BITS 12 to 64, DEPTH a power of two from 32 up.
 module dma_read #(
   parameter int unsigned ADDR_BITS = 32,
@@ -76,7 +76,8 @@ module dma_read #(
   // What is asked for.
   typedef enum logic [2:0] {
     IDLE,
-    PLAN,   // the length of the next burst
+    PLAN,   // compare what is left with the way to the border
+    FIT,    // the length of the next burst
     ISSUE,  // wait for room in the buffer
     SEND,   // wait for arready
     DRAIN   // wait for what is outstanding
@@ -88,6 +89,7 @@ module dma_read #(
   logic [4:0] length_q;
   logic [COUNT_BITS-1:0] reserved_q;  // places of the buffer that are taken or promised
   logic [COUNT_BITS-1:0] expected_q;  // words asked for and not arrived
+  logic none_q, short_q;  // nothing left; less than to the border
   logic room_q, stop_q, quiet_q, sending_q, sent_q;
   logic issue, pop;
 
@@ -111,8 +113,13 @@ module dma_read #(
         if (start) state_q <= PLAN;
       end
       PLAN: begin
-        length_q <= left_q < WORD_BITS'(to_border) ? left_q[4:0] : to_border;
-        state_q <= left_q == '0 || stop_q ? DRAIN : ISSUE;
+        none_q <= left_q == '0;
+        short_q <= left_q < WORD_BITS'(to_border);
+        state_q <= FIT;
+      end
+      FIT: begin
+        length_q <= short_q ? left_q[4:0] : to_border;
+        state_q <= none_q || stop_q ? DRAIN : ISSUE;
       end
       ISSUE: begin
         m_axi_araddr <= address_q;
@@ -135,14 +142,15 @@ module dma_read #(
     end
   end
 
-  // Three cycles or more lie between two bursts, so room_q may be a cycle late; a place that becomes
-  // free may be late too.
-  logic pop_q;
+  // Five cycles or more lie between two bursts, so what is reserved may be a cycle late, and room_q
+  // another; a place that becomes free may be late too.
+  logic issue_q, pop_q;
   always_ff @(posedge aclk) begin
+    issue_q <= issue && aresetn;
     pop_q <= pop && clear_n && aresetn;
     room_q <= reserved_q <= COUNT_BITS'(DEPTH - 16);
-    reserved_q <= reserved_q + (issue ? COUNT_BITS'(length_q) : '0) - COUNT_BITS'(pop_q);
-    expected_q <= expected_q + (issue ? COUNT_BITS'(length_q) : '0) - COUNT_BITS'(r_valid_q);
+    reserved_q <= reserved_q + (issue_q ? COUNT_BITS'(length_q) : '0) - COUNT_BITS'(pop_q);
+    expected_q <= expected_q + (issue_q ? COUNT_BITS'(length_q) : '0) - COUNT_BITS'(r_valid_q);
     if (r_valid_q && r_bad_q) failed <= 1'b1;
     if (r_valid_q) checksum <= {checksum[30:0], checksum[31]} ^ r_data_q[63:32] ^ r_data_q[31:0];
     if (start && !busy) checksum <= '0;
@@ -191,6 +199,8 @@ module dma_read #(
       assert (!sending_q || !quiet_q || !m_axi_arvalid);
       assert (address_q[2:0] == 3'd0 || state_q == IDLE);
       if (state_q == SEND) assert (m_axi_araddr == address_q);
+      if (state_q == FIT) assert (none_q == (left_q == '0));
+      if (state_q == FIT) assert (short_q == (left_q < WORD_BITS'(to_border)));
       if (state_q == ISSUE || state_q == SEND)
         assert (length_q != 5'd0 && length_q <= to_border);
       if (state_q == SEND) assert (m_axi_arlen == 4'(length_q - 5'd1));

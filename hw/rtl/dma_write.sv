@@ -112,13 +112,14 @@ module dma_write #(
   logic [7:0] last_strobe_q;
   logic [COUNT_BITS-1:0] held_q;  // words in the buffer that no burst has claimed
   logic [ANSWER_BITS-1:0] unanswered_q;
+  logic beats_left_q;  // beats_q is not 0
   logic stop_q, ready_q, final_q, quiet_q, sending_q, sent_q;
   logic claim;
 
   logic [4:0] to_border;
   assign to_border = 5'd16 - {1'b0, address_q[6:3]};
   assign claim = state_q == GATHER && ready_q && !stop_q;
-  assign load = beats_q != 5'd0 && word_valid && !m_axi_wvalid;
+  assign load = beats_left_q && word_valid && !m_axi_wvalid;
   assign busy = state_q != IDLE;
   assign moved = load || b_valid_q;
 
@@ -151,7 +152,7 @@ module dma_write #(
         else if (ready_q) state_q <= SEND;
       end
       SEND:
-      if (sent_q && beats_q == 5'd0) begin
+      if (sent_q && !beats_left_q) begin
         address_q <= address_q + ADDR_BITS'({length_q, 3'b000});
         left_q <= left_q - WORD_BITS'(length_q);
         state_q <= PLAN;
@@ -161,6 +162,7 @@ module dma_write #(
     endcase
     if (claim) beats_q <= length_q;
     if (load) beats_q <= beats_q - 5'd1;
+    beats_left_q <= claim || (beats_left_q && !(load && beats_q == 5'd1));
     // Whatever stands here while wvalid is low does not matter: one flip-flop enables all.
     if (!m_axi_wvalid) begin
       m_axi_wdata <= word;
@@ -170,6 +172,7 @@ module dma_write #(
     if (!aresetn) begin
       state_q <= IDLE;
       beats_q <= 5'd0;
+      beats_left_q <= 1'b0;
       m_axi_awvalid <= 1'b0;
       m_axi_wvalid <= 1'b0;
     end
@@ -214,6 +217,7 @@ module dma_write #(
       assert (address_q[2:0] == 3'd0 || state_q == IDLE);
       if (state_q == SEND) assert (m_axi_awaddr == address_q);
       assert (beats_q == 5'd0 || (state_q == SEND && beats_q <= length_q));
+      assert (beats_left_q == (beats_q != 5'd0));
       if (state_q == GATHER || state_q == SEND)
         assert (length_q != 5'd0 && length_q <= to_border);
       if (state_q == SEND) assert (m_axi_awlen == 4'(length_q - 5'd1));

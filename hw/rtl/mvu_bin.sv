@@ -7,8 +7,7 @@
 // pe*SIMD + simd the weight [nf*PE + pe][sf*SIMD + simd].
 //
 // The input is read once, in the steps of nf = 0, and kept for the other rows in a ring of SF
-// registers: flip-flop to flip-flop, only the entry has a multiplexer (none where SF or NF is 1). With
-// REPLAY = 1 it comes NF times, and nothing is kept.
+// registers: flip-flop to flip-flop, only the entry has a multiplexer (none where SF or NF is 1).
 // Nothing behind the entry ever stalls, so that no enable has to reach it: a step that closes its rows
 // waits at the entry until there is a place for them at the end, of PLACES. One place, a register, is
 // enough where a row takes as many steps as the pipeline is long. Where the places would cost too much
@@ -17,7 +16,7 @@
 // Rate: a step a cycle, a vector every NF*SF cycles without a gap between vectors.
 // Latency: from the beat that completes a row to its output, one cycle for the entry, the latency
 // of `popcount`, one for the accumulator where SF > 1, one for the places, two for block RAM.
-// Legal: PE divides MH, SIMD divides MW, 2**ACC_BITS > MW, BLOCK and REPLAY 0 or 1.
+// Legal: PE divides MH, SIMD divides MW, 2**ACC_BITS > MW, BLOCK 0 or 1.
 
 module mvu_bin #(
   parameter int unsigned MW = 64,  // columns
@@ -26,7 +25,6 @@ module mvu_bin #(
   parameter int unsigned SIMD = 64,  // columns at once
   parameter int unsigned ACC_BITS = 7,  // bits of an output element
   parameter int unsigned BLOCK = 0,  // weights in 0: LUTs, 1: block RAM
-  parameter int unsigned REPLAY = 0,  // 1: each vector comes NF times
   parameter WEIGHTS = "weights.mem"
 ) (
   input logic aclk,
@@ -63,9 +61,6 @@ module mvu_bin #(
   end
   if (2 ** ACC_BITS <= MW) begin : gen_bad_bits
     $error("mvu_bin: ACC_BITS cannot hold a count of MW");
-  end
-  if (REPLAY > 1) begin : gen_bad_replay
-    $error("mvu_bin: REPLAY is 0 or 1");
   end
 
   logic move;  // the pipeline moves
@@ -120,7 +115,7 @@ module mvu_bin #(
     end
   end
 
-  if (NF == 1 || REPLAY == 1) begin : gen_always_reading
+  if (NF == 1) begin : gen_always_reading
     assign reading = 1'b1;
     logic unused;
     assign unused = final_step;
@@ -136,7 +131,7 @@ module mvu_bin #(
 
   // The columns of the step, with the ring behind them.
   logic [SIMD-1:0] columns_q;
-  if (NF == 1 || REPLAY == 1) begin : gen_pass
+  if (NF == 1) begin : gen_pass
     always_ff @(posedge aclk) if (move) columns_q <= s_axis_tdata;
   end else if (SF == 1) begin : gen_hold
     always_ff @(posedge aclk) if (step && reading) columns_q <= s_axis_tdata;

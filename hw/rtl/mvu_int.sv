@@ -1,19 +1,20 @@
-// Matrix-vector unit of binary weights on unsigned numbers.
+// Matrix-vector unit of binary weights on numbers.
 //
-//   out[h] = sum over columns w of (weights[h][w] ? in[w] : -in[w]), in two's complement
+//   out[h] = sum over columns w of (weights[h][w] ? in[w] : -in[w]), in two's complement,
+//
+// in[w] unsigned, or in two's complement where SIGNED = 1.
 //
 // Stream order and weight words as in `mvu_bin`: SF = MW/SIMD beats in, NF = MH/PE beats out per
 // vector; step nf*SF + sf adds columns sf*SIMD .. sf*SIMD + SIMD-1 to rows nf*PE .. nf*PE + PE-1.
 //
-// The input is read in the steps of nf = 0 and kept for the other rows in a ring of SF registers;
-// with REPLAY = 1 it comes NF times and is not kept. Everything behind the entry moves or stalls
-// together; it stalls only while an output waits.
+// The input is read in the steps of nf = 0 and kept for the other rows in a ring of SF registers.
+// Everything behind the entry moves or stalls together; it stalls only while an output waits.
 //
 // Rate: a step a cycle, a vector every NF*SF cycles without a gap between vectors.
 // Latency: from the beat that completes a row to its output, one cycle for the entry, the latency
 // of `signed_sum`, and one for the accumulator where SF > 1.
 // Legal: PE divides MH, SIMD divides MW, ACC_BITS holds every sum that the weights can give (sums
-// on the way are right modulo 2**ACC_BITS); BLOCK and REPLAY 0 or 1.
+// on the way are right modulo 2**ACC_BITS); SIGNED and BLOCK 0 or 1.
 
 module mvu_int #(
   parameter int unsigned MW = 27,  // columns
@@ -21,9 +22,9 @@ module mvu_int #(
   parameter int unsigned PE = 1,  // rows at once
   parameter int unsigned SIMD = 27,  // columns at once
   parameter int unsigned IN_BITS = 8,  // bits of an input element
+  parameter int unsigned SIGNED = 0,  // 1: input in two's complement
   parameter int unsigned ACC_BITS = 14,  // bits of an output element
   parameter int unsigned BLOCK = 0,  // weights in 0: LUTs, 1: block RAM
-  parameter int unsigned REPLAY = 0,  // 1: each vector comes NF times
   parameter WEIGHTS = "weights.mem"
 ) (
   input logic aclk,
@@ -48,8 +49,8 @@ module mvu_int #(
   if (MW % SIMD != 0) begin : gen_bad_simd
     $error("mvu_int: SIMD must divide MW");
   end
-  if (ACC_BITS < IN_BITS || BLOCK > 1 || REPLAY > 1) begin : gen_bad_bits
-    $error("mvu_int: ACC_BITS must be IN_BITS at least, BLOCK and REPLAY 0 or 1");
+  if (ACC_BITS < IN_BITS || SIGNED > 1 || BLOCK > 1) begin : gen_bad_bits
+    $error("mvu_int: ACC_BITS must be IN_BITS at least, SIGNED and BLOCK 0 or 1");
   end
 
   logic move;  // the pipeline moves
@@ -93,7 +94,7 @@ module mvu_int #(
 
   // The columns of the step.
   logic [WORD-1:0] columns_q;
-  if (NF == 1 || REPLAY == 1) begin : gen_pass
+  if (NF == 1) begin : gen_pass
     assign reading = 1'b1;
     always_ff @(posedge aclk) if (move) columns_q <= s_axis_tdata;
   end else begin : gen_keep
@@ -142,6 +143,7 @@ module mvu_int #(
     signed_sum #(
       .N(SIMD),
       .IN_BITS(IN_BITS),
+      .SIGNED(SIGNED),
       .OUT_BITS(SUM_BITS),
       .TAG_BITS(3)
     ) u_sum (

@@ -1,6 +1,6 @@
 // Sum of N numbers, each with the sign of its weight: a tree of adders.
 //
-//   m_sum = sum over i of (w[i] ? a[i] : -a[i]), a[i] unsigned, m_sum in two's complement
+//   m_sum = sum over i of (w[i] ? a[i] : -a[i]), m_sum in two's complement, a[i] where SIGNED = 1
 //
 // A node is a number with a sign beside it: that of its first lane. Joining A and B, the sign of A is
 // kept and B is added where the signs agree, subtracted otherwise; so an adder is all that a node
@@ -13,6 +13,7 @@
 module signed_sum #(
   parameter int unsigned N = 27,  // lanes
   parameter int unsigned IN_BITS = 8,
+  parameter int unsigned SIGNED = 0,  // 1: a[i] in two's complement
   parameter int unsigned OUT_BITS = $clog2(N * (2 ** IN_BITS - 1) + 1) + 1,
   parameter int unsigned TAG_BITS = 1,
   parameter int unsigned SPAN = 2  // levels of adders between registers
@@ -43,7 +44,7 @@ module signed_sum #(
 
     if (l == 0) begin : gen_leaf
       for (genvar n = 0; n < NODES; n++) begin : gen_node
-        assign value[n*BITS+:BITS] = {1'b0, a[n*IN_BITS+:IN_BITS]};
+        assign value[n*BITS+:BITS] = {SIGNED == 1 && a[n*IN_BITS+IN_BITS-1], a[n*IN_BITS+:IN_BITS]};
       end
       assign sign = ~w;
       assign tag = s_tag;

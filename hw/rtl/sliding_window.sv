@@ -64,8 +64,8 @@ module sliding_window #(
   localparam int unsigned FIRST = (KERNEL - 1) * LINE + RUN;
 
   localparam int unsigned ADDR_BITS = $clog2(DEPTH);
-  // A signed number of words; lines below the last window are freed before they are there.
-  localparam int unsigned WORD_BITS = $clog2(DEPTH + LAST_LINES * LINE + 1) + 1;
+  // A signed number of words; lines that no window reads are freed before they are there.
+  localparam int unsigned WORD_BITS = $clog2(DEPTH + (LINES - KERNEL) * LINE + 1) + 1;
   localparam int unsigned SLOT_BITS = $clog2(LINES + STRIDE + KERNEL);
 
   if (HEIGHT < KERNEL || WIDTH < KERNEL || KERNEL < 1 || STRIDE < 1) begin : gen_bad_kernel

@@ -1,6 +1,6 @@
 // Drives a verilated top.sv with images from a file and compares every stream with the reference.
 //
-// Usage: simulate IMAGES COUNT EXPECTED CHECKED OUTPUTS RESULT [--stall SEED]
+// Usage: simulate IMAGES COUNT EXPECTED CHECKED OUTPUTS RESULT [--stall SEED | --pace CYCLES]
 //
 //   IMAGES    raw elements of COUNT images, little-endian, 1 byte each if an input element has at
 //             most 8 bits, else 4; packed into beats here, element by element
@@ -10,7 +10,8 @@
 //
 // Without --stall the input is always valid and the output always ready, for the figures of speed.
 // With it both sides stall at random, from the given seed, in phases of different density, and the
-// data lines carry noise while the input is not valid.
+// data lines carry noise while the input is not valid. With --pace each image is offered so many
+// cycles after the one before, not earlier.
 //
 // A cycle: set the inputs, settle with the clock low, look at the handshakes that the coming edge
 // completes, raise the clock. The run ends when all images came out and the design then stays
@@ -196,12 +197,14 @@ class Monitor {
 class Simulation {
   public:
     Simulation(std::vector<uint8_t> images, uint64_t count, std::vector<int32_t> expected,
-               uint64_t checked, bool stall, uint64_t seed)
+               uint64_t checked, bool stall, uint64_t seed, uint64_t pace)
         : images_(std::move(images)), count_(count), expected_(std::move(expected)),
           source_(stall, seed), sink_(stall, seed + 0x9e3779b97f4a7c15), stall_(stall),
+          pace_(pace),
           input_(size_t(IN_BITS + 31) / 32) {
         for (const Tap &tap : TAPS) monitors_.emplace_back(tap, expected_, checked);
         idle_.assign(std::size(UNITS), 0);
+        held_.assign(std::size(UNITS), 0);
         idle_at_start_ = idle_at_end_ = idle_;
     }
 
@@ -229,7 +232,8 @@ class Simulation {
     // {"cycles", "images": came out, "extra_beats": after the last, "hung", "first_input",
     //  "output_cycles": of each image's last beat, "taps": [{"net", "beats", "unstable", "mismatches", "wrong"}],
     //  "units": [{"name", "idle": cycles, between the last beats of images `window_start` and
-    //             `window_end`, in which it waited for input or for its output to be taken}]}
+    //             `window_end`, in which it waited for input or for its output to be taken,
+    //             "held": most beats in it that had not left, of a unit with as many out as in}]}
     void report(const char *path) const {
         std::FILE *file = std::fopen(path, "w");
         if (!file) fail(std::string(path) + ": cannot write");
@@ -262,8 +266,9 @@ class Simulation {
         }
         std::fprintf(file, "],\n\"units\": [");
         for (size_t k = 0; k < idle_.size(); ++k) {
-            std::fprintf(file, "%s\n {\"name\": \"%s\", \"idle\": %llu}", k ? "," : "",
-                         UNITS[k].name, ull(idle_at_end_[k] - idle_at_start_[k]));
+            std::fprintf(file, "%s\n {\"name\": \"%s\", \"idle\": %llu, \"held\": %llu}",
+                         k ? "," : "", UNITS[k].name, ull(idle_at_end_[k] - idle_at_start_[k]),
+                         ull(held_[k]));
         }
         std::fprintf(file, "]}\n");
         if (std::fclose(file)) fail(std::string(path) + ": cannot write");
@@ -310,7 +315,9 @@ class Simulation {
     // What the source offers: once valid, it stays so until the beat is taken.
     void drive() {
         const bool more = next_beat_ < count_ * uint64_t(TAPS[0].beats);
-        if (!offered_ && more && source_.go()) {
+        const uint64_t image_beats = uint64_t(TAPS[0].beats);
+        const bool due = next_beat_ % image_beats || now_ >= next_beat_ / image_beats * pace_;
+        if (!offered_ && more && due && source_.go()) {
             offered_ = true;
             load_beat();
             set_words(top_->s_axis_tdata, input_);
@@ -343,6 +350,8 @@ class Simulation {
             const Monitor &in = monitors_[size_t(UNITS[k].source)];
             const Monitor &out = monitors_[size_t(UNITS[k].target)];
             idle_[k] += in.starving || out.waiting;
+            const bool alike = TAPS[UNITS[k].source].beats == TAPS[UNITS[k].target].beats;
+            if (alike && in.beats > out.beats) held_[k] = std::max(held_[k], in.beats - out.beats);
         }
         top_->aclk = 1;
         top_->eval();
@@ -367,6 +376,7 @@ class Simulation {
     std::vector<int32_t> expected_;
     Staller source_, sink_;
     bool stall_;
+    uint64_t pace_;
     std::vector<uint32_t> input_;
 
     std::unique_ptr<Vtop> top_ = std::make_unique<Vtop>();
@@ -374,14 +384,15 @@ class Simulation {
     bool offered_ = false, hung_ = false;
     uint64_t next_beat_ = 0, now_ = 0, first_input_ = 0;
     std::vector<int32_t> outputs_;
-    std::vector<uint64_t> output_cycles_, idle_, idle_at_start_, idle_at_end_;
+    std::vector<uint64_t> output_cycles_, idle_, idle_at_start_, idle_at_end_, held_;
 };
 
 }  // namespace
 
 int main(int argc, char **argv) {
-    if (argc != 7 && argc != 9) fail("six arguments, or eight with --stall SEED");
+    if (argc != 7 && argc != 9) fail("six arguments, or eight with --stall or --pace");
     const bool stall = argc == 9 && std::string(argv[7]) == "--stall";
+    const uint64_t number = argc == 9 ? std::strtoull(argv[8], nullptr, 10) : 0;
     const uint64_t count = std::strtoull(argv[2], nullptr, 10);
     const uint64_t checked = std::strtoull(argv[4], nullptr, 10);
     if (count == 0) fail("no images");
@@ -389,7 +400,7 @@ int main(int argc, char **argv) {
     Simulation simulation(
         read_file<uint8_t>(argv[1], count * uint64_t(IMAGE_SIZE) * INPUT_BYTES), count,
         read_file<int32_t>(argv[3], checked * uint64_t(EXPECTED_SIZE)), checked, stall,
-        stall ? std::strtoull(argv[8], nullptr, 10) : 0);
+        stall ? number : 0, stall ? 0 : number);
     simulation.run();
     simulation.write_outputs(argv[5]);
     simulation.report(argv[6]);

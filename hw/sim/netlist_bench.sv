@@ -79,7 +79,7 @@ module netlist_bench #(
   logic placed_hp_wlast;
   logic placed_hp_bready;
 
-  // Pins that the model does not have, such as AWCACHE of GP0, are 0; the shell does not look at them.
+  // Pins that no shell looks at, such as AWCACHE of GP0, are 0.
   netlist placed (
       .ps7_FCLKCLK(rtl.ps7.FCLKCLK),
       .ps7_FCLKRESETN(rtl.ps7.FCLKRESETN),

@@ -1,6 +1,5 @@
 // The Zynq's processing system, for simulation: FCLK0, its reset, an AXI3 master on M_AXI_GP0 that
-// plays a script, and memory behind S_AXI_HP0 (hp_memory.sv). `BUFG` is here too, so that the whole
-// of `pynq_z2` can be simulated.
+// plays a script, and memory behind S_AXI_HP0 (hp_memory.sv). Needs zynq.sv.
 //
 // Plus arguments: those of hp_memory.sv, and
 //   +script=FILE   what to do, see below
@@ -17,91 +16,11 @@
 //   c cycles                                  wait
 // The last reply is "end cycles"; "fault: reason" stands where the slave broke a rule of AXI or
 // left an access unanswered for 4096 cycles, or where a poll ran out of tries.
-/* verilator lint_off DECLFILENAME */  // two of the vendor's primitives in one file
-module BUFG (
-    input  logic I,
-    output logic O
-);
-  assign O = I;
-endmodule
-
+/* verilator lint_off DECLFILENAME */  // the name is the vendor's
 /* verilator lint_off SYNCASYNCNET */
 module PS7 (
-    output logic [3:0]  FCLKCLK,
-    output logic [3:0]  FCLKRESETN,
-    input  logic        FPGAIDLEN,
-    input  logic [19:0] IRQF2P,
-    input  logic        MAXIGP0ACLK,
-    output logic        MAXIGP0AWVALID,
-    input  logic        MAXIGP0AWREADY,
-    output logic [11:0] MAXIGP0AWID,
-    output logic [31:0] MAXIGP0AWADDR,
-    output logic [3:0]  MAXIGP0AWLEN,
-    output logic [1:0]  MAXIGP0AWSIZE,
-    output logic [1:0]  MAXIGP0AWBURST,
-    output logic        MAXIGP0WVALID,
-    input  logic        MAXIGP0WREADY,
-    output logic [31:0] MAXIGP0WDATA,
-    output logic [3:0]  MAXIGP0WSTRB,
-    input  logic        MAXIGP0BVALID,
-    output logic        MAXIGP0BREADY,
-    input  logic [11:0] MAXIGP0BID,
-    input  logic [1:0]  MAXIGP0BRESP,
-    output logic        MAXIGP0ARVALID,
-    input  logic        MAXIGP0ARREADY,
-    output logic [11:0] MAXIGP0ARID,
-    output logic [31:0] MAXIGP0ARADDR,
-    output logic [3:0]  MAXIGP0ARLEN,
-    output logic [1:0]  MAXIGP0ARSIZE,
-    output logic [1:0]  MAXIGP0ARBURST,
-    input  logic        MAXIGP0RVALID,
-    output logic        MAXIGP0RREADY,
-    input  logic [11:0] MAXIGP0RID,
-    input  logic [31:0] MAXIGP0RDATA,
-    input  logic [1:0]  MAXIGP0RRESP,
-    input  logic        MAXIGP0RLAST,
     // verilator lint_off UNUSEDSIGNAL
-    input  logic        SAXIHP0ACLK,
-    input  logic        SAXIHP0RDISSUECAP1EN,
-    input  logic        SAXIHP0WRISSUECAP1EN,
-    input  logic        SAXIHP0ARVALID,
-    input  logic [5:0]   SAXIHP0ARID,
-    input  logic [31:0]  SAXIHP0ARADDR,
-    input  logic [3:0]   SAXIHP0ARLEN,
-    input  logic [1:0]   SAXIHP0ARSIZE,
-    input  logic [1:0]   SAXIHP0ARBURST,
-    input  logic [3:0]   SAXIHP0ARCACHE,
-    input  logic [1:0]   SAXIHP0ARLOCK,
-    input  logic [2:0]   SAXIHP0ARPROT,
-    input  logic [3:0]   SAXIHP0ARQOS,
-    input  logic        SAXIHP0RREADY,
-    input  logic        SAXIHP0AWVALID,
-    input  logic [5:0]   SAXIHP0AWID,
-    input  logic [31:0]  SAXIHP0AWADDR,
-    input  logic [3:0]   SAXIHP0AWLEN,
-    input  logic [1:0]   SAXIHP0AWSIZE,
-    input  logic [1:0]   SAXIHP0AWBURST,
-    input  logic [3:0]   SAXIHP0AWCACHE,
-    input  logic [1:0]   SAXIHP0AWLOCK,
-    input  logic [2:0]   SAXIHP0AWPROT,
-    input  logic [3:0]   SAXIHP0AWQOS,
-    input  logic        SAXIHP0WVALID,
-    input  logic [5:0]   SAXIHP0WID,
-    input  logic [63:0]  SAXIHP0WDATA,
-    input  logic [7:0]   SAXIHP0WSTRB,
-    input  logic        SAXIHP0WLAST,
-    input  logic        SAXIHP0BREADY,
-    output logic        SAXIHP0ARREADY,
-    output logic        SAXIHP0RVALID,
-    output logic [5:0]   SAXIHP0RID,
-    output logic [63:0]  SAXIHP0RDATA,
-    output logic [1:0]   SAXIHP0RRESP,
-    output logic        SAXIHP0RLAST,
-    output logic        SAXIHP0AWREADY,
-    output logic        SAXIHP0WREADY,
-    output logic        SAXIHP0BVALID,
-    output logic [5:0]   SAXIHP0BID,
-    output logic [1:0]   SAXIHP0BRESP
+    `PS7_PORTS
     // verilator lint_on UNUSEDSIGNAL
 );
   localparam int unsigned LIMIT = 4096;  // cycles after which an access counts as unanswered
@@ -212,6 +131,8 @@ module PS7 (
         for (integer i = 0; i < beats; i = i + 1) begin
           pause;
           #1 MAXIGP0WDATA = write_data[i];
+          MAXIGP0WID = id;
+          MAXIGP0WLAST = i == beats - 1;
           MAXIGP0WSTRB = strobes;
           MAXIGP0WVALID = 1'b1;
           @(posedge clk);

@@ -1,4 +1,4 @@
-// Programmable logic that breaks one rule of its buses, for the checks of the simulated board.
+// Programmable logic that breaks one rule of its buses, for the checks of the processing systems.
 //
 // A write of KIND to any register starts one burst on HP0 that breaks the rule KIND; from then on
 // GP0's answers are wrong where KIND says so. KIND 0 breaks none: reads and writes two words at BASE.
@@ -9,7 +9,8 @@ module broken #(
 );
   localparam logic [7:0] CROSSES = 1, SIZE = 2, KIND_OF_BURST = 3, ALIGNMENT = 4, ID = 5;
   localparam logic [7:0] LAST = 6, WILD_READ = 7, WILD_WRITE = 8, READ_DROPS = 9, DATA_CHANGES = 10;
-  localparam logic [7:0] READ_ID = 11, ANSWER_ID = 12, READ_LAST = 13, UNTIED = 14;
+  localparam logic [7:0] READ_ID = 11, ANSWER_ID = 12, READ_LAST = 13, UNTIED = 14, READ_CHANGES = 15;
+  localparam logic [7:0] ANSWER_CHANGES = 16, ADDRESS_CHANGES = 17;
 
   logic [3:0] fclk, fclk_resetn;
   logic aclk, aresetn;
@@ -37,6 +38,15 @@ module broken #(
     if (kind_q == CROSSES) address = BASE + 32'hFF8;
     if (kind_q == ALIGNMENT) address = BASE + 32'd4;
     if (kind_q == WILD_READ || kind_q == WILD_WRITE) address = BASE + 32'h4000;
+  end
+  // An ID that is right once the answer is taken has changed while it waited.
+  logic wrong_bid, wrong_rid;
+  assign wrong_bid = kind_q == ANSWER_ID || (kind_q == ANSWER_CHANGES && !bready);
+  assign wrong_rid = kind_q == READ_ID || (kind_q == READ_CHANGES && !rready);
+  logic [31:0] write_address;
+  always_comb begin
+    write_address = kind_q == CROSSES || kind_q == ALIGNMENT ? BASE : address;
+    if (kind_q == ADDRESS_CHANGES && age_q[0]) write_address = BASE + 32'd8;
   end
   always_ff @(posedge aclk) begin
     age_q <= age_q + 4'd1;
@@ -68,11 +78,11 @@ module broken #(
       .MAXIGP0AWADDR(awaddr), .MAXIGP0AWLEN(awlen), .MAXIGP0AWSIZE(awsize),
       .MAXIGP0AWBURST(awburst), .MAXIGP0WVALID(wvalid), .MAXIGP0WREADY(wready),
       .MAXIGP0WDATA(wdata), .MAXIGP0WSTRB(wstrb), .MAXIGP0BVALID(bvalid),
-      .MAXIGP0BREADY(bready), .MAXIGP0BID(bid ^ 12'(kind_q == ANSWER_ID)), .MAXIGP0BRESP(bresp),
+      .MAXIGP0BREADY(bready), .MAXIGP0BID(bid ^ 12'(wrong_bid)), .MAXIGP0BRESP(bresp),
       .MAXIGP0ARVALID(arvalid), .MAXIGP0ARREADY(arready), .MAXIGP0ARID(arid),
       .MAXIGP0ARADDR(araddr), .MAXIGP0ARLEN(arlen), .MAXIGP0ARSIZE(arsize),
       .MAXIGP0ARBURST(arburst), .MAXIGP0RVALID(rvalid), .MAXIGP0RREADY(rready),
-      .MAXIGP0RID(rid ^ 12'(kind_q == READ_ID)), .MAXIGP0RDATA(rdata), .MAXIGP0RRESP(rresp),
+      .MAXIGP0RID(rid ^ 12'(wrong_rid)), .MAXIGP0RDATA(rdata), .MAXIGP0RRESP(rresp),
       .MAXIGP0RLAST(rlast ^ (kind_q == READ_LAST)),
       .SAXIHP0ACLK(aclk),
       .SAXIHP0RDISSUECAP1EN(1'b0), .SAXIHP0WRISSUECAP1EN(1'b0),
@@ -82,7 +92,7 @@ module broken #(
       .SAXIHP0ARBURST(kind_q == KIND_OF_BURST ? 2'd0 : 2'd1), .SAXIHP0ARCACHE(4'd0),
       .SAXIHP0ARLOCK(2'd0), .SAXIHP0ARPROT(3'd0), .SAXIHP0ARQOS(4'd0), .SAXIHP0RREADY(1'b1),
       .SAXIHP0AWVALID(aw_q), .SAXIHP0AWREADY(hp_awready), .SAXIHP0AWID(6'd0),
-      .SAXIHP0AWADDR(kind_q == CROSSES || kind_q == ALIGNMENT ? BASE : address),
+      .SAXIHP0AWADDR(write_address),
       .SAXIHP0AWLEN(4'd1), .SAXIHP0AWSIZE(2'd3), .SAXIHP0AWBURST(2'd1), .SAXIHP0AWCACHE(4'd0),
       .SAXIHP0AWLOCK(2'd0), .SAXIHP0AWPROT(3'd0), .SAXIHP0AWQOS(4'd0),
       .SAXIHP0WVALID(w_q), .SAXIHP0WREADY(hp_wready), .SAXIHP0WID({5'd0, kind_q == ID}),

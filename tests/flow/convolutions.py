@@ -17,11 +17,13 @@ from onnx import ModelProto
 from torch import nn
 
 from flow.graph import (
+    Depthwise,
     Graph,
     LabelSelect,
     Layer,
     MatrixVector,
     MaxPool,
+    Padding,
     SlidingWindow,
     Stream,
     Threshold,
@@ -58,6 +60,10 @@ class ConvNetwork:
     kernels: tuple[int, ...] = (3, 2)
     strides: tuple[int, ...] = (1, 1)
     pools: tuple[int, ...] = (2, 1)  # behind each
+    pads: tuple[int, ...] = ()  # pixels of border in front of each
+    pad_value: float | None = None  # of a Pad node; None: pads of the Conv
+    sides: tuple[int, ...] = (1, 1, 1, 1)  # times the border
+    groups: tuple[int, ...] = ()  # of each
     classes: int = 4
     seed: int = 0
     input: str = "pixels"  # binary, signed (scale 2**-7 of 2x-1), affine in no pixel; steps
@@ -74,11 +80,14 @@ class ConvNetwork:
         rng = np.random.default_rng(self.seed)
         b = Builder()
         tensor, shape = self._input(b), self.image
-        for size, kernel, stride, pool in zip(
-            self.channels, self.kernels, self.strides, self.pools, strict=True
+        pads, groups = self.pads or (0,) * len(self.pools), self.groups or (1,) * len(self.pools)
+        for size, kernel, stride, pool, pad, group in zip(
+            self.channels, self.kernels, self.strides, self.pools, pads, groups, strict=True
         ):
-            tensor = self._conv(b, rng, tensor, shape[0], size, kernel, stride)
-            shape = (size, *((n - kernel) // stride + 1 for n in shape[1:]))
+            tensor, pads_left = self._pad(b, tensor, pad)
+            channels = shape[0] // group
+            tensor = self._conv(b, rng, tensor, channels, size, kernel, stride, pads_left, group)
+            shape = (size, *((n + 2 * pad - kernel) // stride + 1 for n in shape[1:]))
             if self.position_scale:
                 tensor = b.node("Mul", tensor, b.constant(rng.uniform(0.5, 2, (1, *shape))))
             tensor = self._norm(b, rng, tensor, size)
@@ -123,15 +132,25 @@ class ConvNetwork:
             signed=1, narrow=0, rounding_mode="ROUND",
         )  # fmt: skip
 
+    def _pad(self, b: Builder, tensor: str, pad: int) -> tuple[str, int]:
+        """The padded tensor and the pads that are left to the convolution."""
+        if pad == 0 or self.pad_value is None:
+            return tensor, pad
+        top, left, bottom, right = (pad * n for n in self.sides)
+        sides = b.constant([0, 0, top, left, 0, 0, bottom, right], np.int64)
+        return b.node("Pad", tensor, sides, b.constant(self.pad_value)), 0
+
     def _conv(
         self, b: Builder, rng: np.random.Generator, tensor: str, channels: int, size: int,
-        kernel: int, stride: int,
+        kernel: int, stride: int, pad: int, group: int,
     ) -> str:  # fmt: skip
         weights = b.constant(rng.uniform(-1, 1, (size, channels, kernel, kernel)))
         inputs = [tensor, b.node("BipolarQuant", weights, b.constant([self.weight_scale]))]
         if self.bias:
             inputs.append(b.constant(rng.integers(-3, 4, size)))
-        attributes = {} if self.defaults else {"kernel_shape": [kernel] * 2, "pads": [0] * 4}
+        attributes = {} if self.defaults else {"kernel_shape": [kernel] * 2, "pads": [pad] * 4}
+        if group > 1:
+            attributes["group"] = group
         if stride > 1 or not self.defaults:
             attributes["strides"] = [stride] * 2
         return b.node("Conv", *inputs, **attributes)
@@ -174,5 +193,59 @@ def conv_graph(
     source = add(MaxPool("pool0", source, "pool0", 2), (size,), "BINARY")
     weights = rng.integers(0, 2, (4, size), dtype=np.uint8)
     source = add(MatrixVector("fc1", source, "fc1", weights), (4,), f"UINT{size.bit_length()}")
+    add(LabelSelect("label", source, "label", 4), (1,), "UINT2")
+    return Graph("net", tuple(layers), streams, "image", "label").check()
+
+
+def separable_graph(
+    seed: int,
+    shape: tuple[int, int, int] = (6, 5, 4),
+    dtype: str = "BINARY",
+    kernel: int = 3,
+    stride: int = 1,
+    pad: int = 1,
+    value: int = 0,
+    rows: int = 6,
+) -> Graph:
+    """Border, window, depthwise product, threshold, 1 x 1 product, threshold, product, label."""
+    rng = np.random.default_rng(seed)
+    height, width, channels = shape
+    streams = {"image": Stream("image", shape, dtype)}
+    layers: list[Layer] = []
+
+    def add(layer: Layer, shape: tuple[int, ...], dtype: str) -> str:
+        layers.append(layer)
+        streams[layer.target] = Stream(layer.target, shape, dtype)
+        return layer.target
+
+    def threshold(name: str, source: str, shape: tuple[int, ...], terms: int) -> str:
+        middle = terms // 2
+        levels = rng.integers(middle - 1, middle + 3, (shape[-1] if len(shape) == 3 else rows, 1))
+        return add(Threshold(name, source, name, levels), shape, "BINARY")
+
+    source = "image"
+    if dtype != "BINARY":
+        levels = rng.integers(50, 200, (channels, 1))
+        source = add(Threshold("in0", source, "in0", levels), shape, "BINARY")
+    padded = (height + 2 * pad, width + 2 * pad, channels)
+    if pad:
+        source = add(Padding("conv0_pad", source, "conv0_pad", pad, value), padded, "BINARY")
+    window = SlidingWindow("conv0_window", source, "conv0_window", kernel, stride)
+    windows = windows_shape(padded, window)
+    source = add(window, windows, "BINARY")
+    places = kernel**2
+    weights = rng.integers(0, 2, (channels, places), dtype=np.uint8)
+    middle = (*windows[:2], channels)
+    kind = f"UINT{places.bit_length()}"
+    source = add(Depthwise("conv0", source, "conv0", weights), middle, kind)
+    source = threshold("conv0_act", source, middle, places)
+    weights = rng.integers(0, 2, (rows, channels), dtype=np.uint8)
+    middle = (*windows[:2], rows)
+    kind = f"UINT{channels.bit_length()}"
+    source = add(MatrixVector("conv1", source, "conv1", weights), middle, kind)
+    size = prod(middle)
+    source = threshold("conv1_act", source, (size,), channels)
+    weights = rng.integers(0, 2, (4, size), dtype=np.uint8)
+    source = add(MatrixVector("fc2", source, "fc2", weights), (4,), f"UINT{size.bit_length()}")
     add(LabelSelect("label", source, "label", 4), (1,), "UINT2")
     return Graph("net", tuple(layers), streams, "image", "label").check()

@@ -7,11 +7,13 @@ from itertools import pairwise
 import numpy as np
 
 from flow.graph import (
+    Depthwise,
     Graph,
     LabelSelect,
     Layer,
     MatrixVector,
     MaxPool,
+    Padding,
     SlidingWindow,
     Stream,
     Threshold,
@@ -76,6 +78,14 @@ def randomly_folded(graph: Graph, seed: int) -> Graph:
         elif isinstance(layer, (Threshold, MaxPool)):
             channels = graph.streams[layer.source].channels
             folding[layer.name] = {"PE": int(rng.choice(divisors(channels)))}
+        elif isinstance(layer, Depthwise):
+            folding[layer.name] = {
+                "PE": int(rng.choice(divisors(layer.channels))),
+                "SIMD": int(rng.choice(divisors(layer.places))),
+            }
+        elif isinstance(layer, Padding):
+            channels = graph.streams[layer.source].channels
+            folding[layer.name] = {"SIMD": int(rng.choice(divisors(channels)))}
         elif isinstance(layer, SlidingWindow):
             source = graph.streams[layer.source]
             whole = windows_shape(source.shape, layer)[-1]

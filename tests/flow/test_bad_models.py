@@ -75,23 +75,7 @@ def test_pad_node_on_binary_data(tmp_path):
     b = Builder()
     padded = b.node("Pad", sign(b, "image"), b.constant([0, 1, 0, 1], np.int64))
     message = refusal(b.model((1, 6), dense(b, padded, 8, 4), (1, 4)), tmp_path)
-    assert "Pad_1" in message and "zeros" in message
-
-
-def test_forked_bipolar_tensor(tmp_path):
-    b = Builder()
-    bits = sign(b, "image")
-    tensor = b.node("Add", dense(b, bits, 6, 6), bits)
-    message = refusal(b.model((1, 6), tensor, (1, 6)), tmp_path)
-    assert "residual" in message and "Gemm_2" in message.replace("Gemm_0", "Gemm_2")
-    assert "Add" in message
-
-
-def test_forked_input(tmp_path):
-    b = Builder()
-    tensor = b.node("Add", dense(b, sign(b, "image"), 6, 6), dense(b, sign(b, "image"), 6, 6, 1))
-    message = refusal(b.model((1, 6), tensor, (1, 6)), tmp_path)
-    assert "residual" in message or "branches" in message
+    assert "(Pad)" in message and "sides of an image" in message
 
 
 def test_float_weights(tmp_path):

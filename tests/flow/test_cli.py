@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from flow import stages
+from flow import runs
 from flow.cli import main
 from flow.paths import ROOT
 
@@ -17,7 +17,7 @@ from flow.paths import ROOT
 @pytest.fixture(autouse=True)
 def build(tmp_path, monkeypatch):
     """Runs of presets write below a temporary folder."""
-    monkeypatch.setattr(stages, "BUILD", tmp_path / "build")
+    monkeypatch.setattr(runs, "BUILD", tmp_path / "build")
     return tmp_path / "build"
 
 
@@ -113,8 +113,8 @@ def test_an_output_path_that_is_a_file_is_refused(capsys, tmp_path):
 def test_an_interrupted_run_is_one_line_and_resumes(tmp_path):
     """Interrupt a real training in its own process, then see the same command finish it."""
     code = (
-        "import sys; from pathlib import Path; from flow import stages; from flow.cli import main;"
-        f"stages.BUILD = Path({str(tmp_path)!r}); sys.exit(main(sys.argv[1:]))"
+        "import sys; from pathlib import Path; from flow import runs; from flow.cli import main;"
+        f"runs.BUILD = Path({str(tmp_path)!r}); sys.exit(main(sys.argv[1:]))"
     )
     command = [sys.executable, "-c", code, "train", "--preset", "mlp-digits"]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}

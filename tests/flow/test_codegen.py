@@ -149,7 +149,7 @@ def test_a_branch_is_refused(tmp_path):
     fc1 = replace(graph.layer("fc1"), source="bits", weights=np.zeros((8, 24), np.uint8))
     streams = graph.streams | {"fc1": replace(graph.streams["fc1"], dtype="UINT5")}
     layers = tuple(fc1 if x.name == "fc1" else x for x in graph)
-    with pytest.raises(UserError, match="layer fc1: reads bits, but fc0_act before it writes"):
+    with pytest.raises(UserError, match="stream fc0_act is read by nothing"):
         generate(Graph("branch", layers, streams, "image", "label"), tmp_path)
 
 

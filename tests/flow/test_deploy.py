@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from staged import COUNT, REPORT, bit, build, small_board, small_work
 
-from flow import deploy, reference, stages
+from flow import deploy, reference, runs
 from flow.errors import UserError
 
 NAME = "net-pynq-z2"
@@ -24,9 +24,9 @@ def work(tmp_path, monkeypatch):
     """A run up to the bitstream, which is not run again."""
     found = small_work(tmp_path / "build" / "net")
     (found.root / "pynq-z2").mkdir()
-    monkeypatch.setattr(stages, "BUILD", tmp_path / "build")
-    monkeypatch.setattr(stages, "preset_work", lambda *_: found)
-    monkeypatch.setattr(stages, "run", lambda *_: REPORT)
+    monkeypatch.setattr(runs, "BUILD", tmp_path / "build")
+    monkeypatch.setattr(runs, "preset_work", lambda *_: found)
+    monkeypatch.setattr(runs, "run", lambda *_: REPORT)
     return found
 
 
@@ -95,7 +95,7 @@ def test_nothing_half_written_stays(work, monkeypatch):
     ],
 )
 def test_refused_before_anything_is_built(work, monkeypatch, options, says):
-    monkeypatch.setattr(stages, "run", lambda *_: pytest.fail("built"))
+    monkeypatch.setattr(runs, "run", lambda *_: pytest.fail("built"))
     with pytest.raises(UserError, match=says):
         deploy.deploy(**{"preset": "net", "board": "pynq-z2"} | options)
 

@@ -3,11 +3,18 @@
 from dataclasses import replace
 
 import pytest
+from convolutions import separable_graph
 from graphs import mlp
 
 from flow.graph import Graph
 from flow.implement.synthesis import synthesise
-from flow.rtl.area import Area, fifo_uses_block_ram, fits_block_ram, uses_block_ram
+from flow.rtl.area import (
+    Area,
+    fifo_uses_block_ram,
+    fits_block_ram,
+    layer_area,
+    uses_block_ram,
+)
 from flow.rtl.codegen import generate
 from flow.rtl.estimate import estimate
 from flow.rtl.folding import fold
@@ -35,6 +42,32 @@ def test_area_is_close_to_synthesis(name, tmp_path):
     assert guess.lut == pytest.approx(area["lut"], rel=0.12)
     assert guess.ff == pytest.approx(area["ff"], rel=0.12)
     assert guess.bram36 == area["bram36"]
+
+
+SEPARABLE = {
+    "channels": {"conv0_pad": {"SIMD": 8}, "conv0_window": {"SIMD": 8}, "conv0": {"PE": 8}},
+    "windows": {
+        "conv0_pad": {"SIMD": 32},
+        "conv0_window": {"SIMD": 32, "parallel_window": 288},
+        "conv0": {"PE": 8, "SIMD": 3},
+    },
+}
+
+
+@pytest.mark.parametrize("folding", SEPARABLE.values(), ids=SEPARABLE.keys())
+def test_area_of_a_border_and_a_depthwise_product(folding, tmp_path):
+    graph = separable_graph(0, (14, 14, 32)).with_folding(folding)
+    design = generate(graph, tmp_path)
+    for name in ("conv0_pad", "conv0"):
+        parameters = design.layer_unit(name).parameters
+        numbers = {key: n for key, n in parameters.items() if key != "WEIGHTS"}
+        if "WEIGHTS" in parameters:
+            (tmp_path / parameters["WEIGHTS"]).rename(tmp_path / "weights.mem")
+        module, log = design.layer_unit(name).module, tmp_path / "yosys.log"
+        area = synthesise(list(design.files), module, numbers, tmp_path, log).area
+        guess = layer_area(graph, graph.layer(name))
+        assert guess.lut == pytest.approx(area["lut"], rel=0.12, abs=2)
+        assert guess.ff == pytest.approx(area["ff"], rel=0.12)
 
 
 def test_the_layers_add_up():

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
+from convolutions import ConvNetwork
 from networks import Builder, Network
-from onnx import helper
+from onnx import helper, numpy_helper
 from qonnx.core.datatype import DataType
 from qonnx.core.modelwrapper import ModelWrapper
 from qonnx.core.onnx_exec import execute_node
@@ -13,11 +16,12 @@ from qonnx.custom_op.registry import getCustomOp
 from qonnx.transformation.bipolar_to_xnor import ConvertBipolarMatMulToXnorPopcount
 from qonnx.transformation.infer_datatypes import InferDataTypes
 from qonnx.transformation.infer_shapes import InferShapes
+from qonnx.transformation.lower_convs_to_matmul import LowerConvsToMatMul
 
 from flow import reference
 from flow.errors import UserError
 from flow.graph import Graph, MatrixVector, Stream, Threshold
-from flow.lowering import finn_adapter, foreign
+from flow.lowering import finn_adapter, foreign, hardware
 from flow.lowering.lower import lower
 from flow.lowering.onnx_run import run, with_batch
 from flow.lowering.passes.popcount_width import SetPopcountWidth
@@ -83,6 +87,49 @@ def test_finn_takes_zero_for_a_sign():
     sign = model.get_initializer(model.graph.node[0].input[1])
     annotated = model.get_tensor_datatype(model.graph.node[0].input[1])
     assert annotated == DataType["BIPOLAR"] and not annotated.allowed(sign).all()
+
+
+# Why LowerDepthwiseConvs and XnorVVAU stand for qonnx' and FINN's way with depthwise products.
+
+
+def depthwise(attributes: dict[str, Any]) -> tuple[np.ndarray, np.ndarray]:
+    """FINN's depthwise product of one place, two channels: (what it gives, how many are equal)."""
+    node = helper.make_node(
+        "VVAU", ["image", "w"], ["out"], domain=finn_adapter.DOMAIN, backend="fpgadataflow",
+        PE=2, SIMD=1, Dim=[1, 1], Channels=2, Kernel=[1, 1], noActivation=1,
+        outputDataType="UINT1", **attributes,
+    )  # fmt: skip
+    finn_adapter._prepare()
+    weights = np.float32([1, -1]).reshape(2, 1, 1, 1)
+    low = 0 if attributes["inputDataType"] == "BINARY" else -1
+    image = np.full((1, 1, 1, 2), low, np.float32)
+    context = {"image": image, "out": np.zeros((1, 1, 1, 2), np.float32)}
+    b = Builder(nodes=[node], parameters=[numpy_helper.from_array(weights, "w")])
+    model = b.model((1, 1, 1, 2), "out", (1, 1, 1, 2))
+    finn_adapter.getCustomOp(node).execute_node(context, model.graph)
+    return context["out"].reshape(-1), np.array([0, 1])
+
+
+def test_finn_counts_in_a_depthwise_product_of_bipolar_types_alone():
+    bipolar = {"inputDataType": "BIPOLAR", "weightDataType": "BIPOLAR"}
+    for change in ({}, {"inputDataType": "BINARY"}, {"weightDataType": "INT2"}):
+        found, expected = depthwise(bipolar | change)
+        assert np.array_equal(found, expected) == (not change)
+
+
+def test_qonnx_takes_zeros_for_bipolar_weights(tmp_path):
+    """The matrix that it makes of a depthwise convolution holds -1, 0 and +1, called BIPOLAR."""
+    path = ConvNetwork(channels=(4, 4), groups=(1, 4)).save(tmp_path / "net.onnx")
+    model = foreign.read(path).model
+    for _, transformations in finn_adapter.to_finn_dialect():
+        for transformation in transformations:
+            model = model.transform(transformation)
+    node = [n for n in model.graph.node if n.op_type == "Conv"][1]
+    model.set_tensor_datatype(node.input[1], DataType["BIPOLAR"])
+    model = model.transform(LowerConvsToMatMul())
+    weights = model.get_initializer(node.input[1])
+    assert set(np.unique(weights)) == {-1, 0, 1}
+    assert model.get_tensor_datatype(node.input[1]) == DataType["BIPOLAR"]
 
 
 # Why SetPopcountWidth stands for MinimizeAccumulatorWidth.
@@ -194,7 +241,7 @@ def lowered(tmp_path_factory):
 
 def test_reference_equals_finn_in_every_stream(lowered):
     images = np.random.default_rng(3).integers(0, 256, (300, 15), dtype=np.uint8)
-    finn = finn_adapter.execute(lowered.hardware, images)
+    finn = hardware.execute(lowered.hardware, images)
     ours = reference.execute(lowered.graph, images)
     assert list(finn) == list(ours) == list(lowered.graph.streams)
     for name, values in ours.items():
@@ -204,7 +251,7 @@ def test_reference_equals_finn_in_every_stream(lowered):
 def test_a_wrong_reference_would_be_seen(lowered):
     """The comparison above can fail: a flipped weight shows in the stream behind it."""
     images = np.random.default_rng(3).integers(0, 256, (300, 15), dtype=np.uint8)
-    finn = finn_adapter.execute(lowered.hardware, images)
+    finn = hardware.execute(lowered.hardware, images)
     lowered.graph.layer("fc1").weights[4, 2] ^= 1
     try:
         ours = reference.execute(lowered.graph, images)
@@ -228,14 +275,14 @@ def test_weights_of_two_bits_are_not_taken_over(lowered):
     model = ModelWrapper(lowered.hardware.model, make_deepcopy=True)
     getCustomOp(model.get_nodes_by_op_type("MVAU")[1]).set_nodeattr("weightDataType", "INT2")
     with pytest.raises(UserError, match="fc1: FINN typed it"):
-        finn_adapter.to_graph(model, "net")
+        hardware.to_graph(model, "net")
 
 
 def test_a_node_that_is_left_over_is_named(lowered):
     model = ModelWrapper(lowered.hardware.model, make_deepcopy=True)
     model.graph.node[2].op_type = "Transpose"
     with pytest.raises(UserError, match=r"\(Transpose\) is left"):
-        finn_adapter.to_graph(model, "net")
+        hardware.to_graph(model, "net")
 
 
 def test_fractional_thresholds_are_not_taken_over(lowered):
@@ -243,7 +290,7 @@ def test_fractional_thresholds_are_not_taken_over(lowered):
     name = model.graph.node[0].input[1]
     model.set_initializer(name, model.get_initializer(name) + np.float32(0.5))
     with pytest.raises(UserError, match="not integers"):
-        finn_adapter.to_graph(model, "net")
+        hardware.to_graph(model, "net")
 
 
 def test_expected_cycles_follow_the_folding(lowered):

@@ -6,16 +6,23 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from convolutions import conv_graph
+from convolutions import conv_graph, separable_graph
+from graphs import images
 
+from flow import reference
 from flow.errors import UserError
 from flow.graph import Graph, MaxPool, SlidingWindow, Stream
 from flow.lowering import finn_adapter
 from flow.rtl import codegen, supported
 
+SAVED = [
+    conv_graph(0).with_folding({"conv0_window": {"SIMD": 3}, "pool0": {"PE": 5}}),
+    separable_graph(0).with_folding({"conv0_pad": {"SIMD": 2}, "conv0": {"PE": 4, "SIMD": 3}}),
+]
 
-def test_save_and_load(tmp_path):
-    graph = conv_graph(0).with_folding({"conv0_window": {"SIMD": 3}, "pool0": {"PE": 5}})
+
+@pytest.mark.parametrize("graph", SAVED)
+def test_save_and_load(graph, tmp_path):
     graph.save(tmp_path)
     other = Graph.load(tmp_path)
     assert other.streams == graph.streams and other.folding == graph.folding
@@ -38,6 +45,26 @@ def test_cycles_are_finns(stride):
         assert folded.layer("pool0").cycles(folded) == 4 * 3 * 5
     cycles = {layer.name: layer.cycles(folded) for layer in folded}
     assert {name: cycles[name] for name in expected} == expected
+
+
+@pytest.mark.parametrize("SIMD", [1, 3, 9])
+def test_cycles_of_borders_and_depthwise_products_are_finns(SIMD):
+    graph = separable_graph(1, (9, 8, 4), stride=2)
+    folded = graph.with_folding({"conv0_pad": {"SIMD": 2}, "conv0": {"PE": 2, "SIMD": SIMD}})
+    expected = finn_adapter.expected_cycles(folded)
+    for name in ("conv0_pad", "conv0"):
+        assert folded.layer(name).cycles(folded) == expected[name]
+
+
+def test_a_border_is_finns():
+    """FINN's FMPadding, run by its NumPy semantics, which pads with zero."""
+    graph = separable_graph(2, (5, 4, 3), pad=2)
+    image = images(graph, 1).astype(np.float32)
+    node = finn_adapter.getCustomOp(finn_adapter._node(graph.layer("conv0_pad"), graph))
+    streams = reference.execute(graph, image)
+    context = {"image": image, "conv0_pad": np.zeros((1, 9, 8, 3), np.float32)}
+    node.execute_node(context, None)
+    assert np.array_equal(context["conv0_pad"], streams["conv0_pad"])
 
 
 def test_cycles_of_windows():
@@ -84,6 +111,34 @@ def test_layers_that_do_not_fit(name, change, words):
         layers = [replace(x, **change) if x.name == name else x for x in layers]
     with pytest.raises(UserError, match=words):
         replace(graph, layers=tuple(layers)).check()
+
+
+SEPARABLE = {
+    "no border": ("conv0_pad", {"size": 0}, "size=0 must be at least 1"),
+    "no bit": ("conv0_pad", {"value": 2}, "value=2 is not of BINARY"),
+    "another border": ("conv0_pad", {"size": 2}, r"writes \(10, 9, 4\) x BINARY"),
+    "half a pixel": ("conv0_pad", {"SIMD": 3}, "SIMD=3 does not divide channels=4"),
+    "half the channels": ("conv0", {"PE": 3}, "PE=3 does not divide channels=4"),
+    "half the places": ("conv0", {"SIMD": 2}, "SIMD=2 does not divide places=9"),
+    "other windows": (
+        "conv0", {"weights": np.ones((4, 4), np.uint8)}, "needs windows of 16 x BINARY"
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name, change, words", SEPARABLE.values(), ids=SEPARABLE.keys())
+def test_borders_and_depthwise_products_that_do_not_fit(name, change, words):
+    graph = separable_graph(0)
+    layers = tuple(replace(x, **change) if x.name == name else x for x in graph)
+    with pytest.raises(UserError, match=words):
+        replace(graph, layers=layers).check()
+
+
+def test_a_stream_too_narrow_for_counts():
+    graph = separable_graph(0)
+    narrow = {**graph.streams, "conv0": replace(graph.streams["conv0"], dtype="UINT3")}
+    with pytest.raises(UserError, match=r"conv0: UINT3 cannot hold a popcount of 0\.\.9"):
+        replace(graph, streams=narrow).check()
 
 
 def test_a_stream_too_narrow_for_sums():

@@ -17,7 +17,7 @@ from torch import nn
 from flow import reference
 from flow.errors import MismatchError, UserError
 from flow.graph import Graph
-from flow.lowering import export, finn_adapter, foreign
+from flow.lowering import export, foreign, hardware
 from flow.lowering import lower as lower_module
 from flow.lowering.chain import Chain
 from flow.lowering.golden import Golden
@@ -29,6 +29,14 @@ STUDENTS = {
     "8 bits, no pool": ((3, 6, 7), {"input": "pixels", "convolutions": ((6, 4),)}),
     "1 bit, one pixel left": ((1, 5, 5), {"convolutions": ((6, 8),)}),
     "8 bits, fully connected": ((1, 3, 4), {"input": "pixels"}),
+    "8 bits, borders, depthwise": (
+        (2, 9, 8),
+        {"input": "pixels", "convolutions": ((6, 5), (4,)), "padding": 1, "separable": True},
+    ),
+    "1 bit, wide borders, depthwise": (
+        (1, 8, 7),
+        {"convolutions": ((4, 6),), "kernel": 5, "padding": 2, "separable": True},
+    ),
 }
 
 
@@ -58,7 +66,7 @@ def equal_golden(ours: Golden, theirs: Golden) -> None:
 def equal_finn(lowered: lower_module.Lowered, some: np.ndarray) -> None:
     """Every stream of the reference is what FINN's NumPy semantics give."""
     pixels = lowered.graph.arrange(some)
-    finn = finn_adapter.execute(lowered.hardware, pixels)
+    finn = hardware.execute(lowered.hardware, pixels)
     ours = reference.execute(lowered.graph, pixels)
     assert list(finn) == list(ours) == list(lowered.graph.streams)
     for name, values in ours.items():
@@ -81,6 +89,31 @@ FILES = {
     "pool that leaves a row out": ConvNetwork(image=(2, 9, 10), pools=(3, 1), kernels=(2, 2)),
     "as many channels as rows": ConvNetwork(image=(4, 4, 4), pools=(1, 1), kernels=(2, 2)),
     "pool in front of the last product": ConvNetwork(pools=(1, 2), kernels=(2, 2)),
+    "borders": ConvNetwork(pads=(1, 2), pad_value=-1.0, input="binary", kernels=(3, 4)),
+    "borders of +1": ConvNetwork(pads=(0, 1), pad_value=1.0),
+    "borders of half": ConvNetwork(pads=(0, 1), pad_value=-0.5, activation_scale=0.5),
+    "pads of zero on 8 bits": ConvNetwork(pads=(1, 0), pad_value=None),
+    "depthwise": ConvNetwork(channels=(5, 5), groups=(1, 5), pads=(0, 1), pad_value=-1.0),
+    "depthwise, strides": ConvNetwork(
+        channels=(6, 6, 4),
+        kernels=(3, 3, 1),
+        strides=(1, 2, 1),
+        pools=(1, 1, 1),
+        groups=(1, 6, 1),
+        pads=(0, 1, 0),
+        pad_value=-1.0,
+    ),
+    "depthwise first, bias, pool": ConvNetwork(
+        image=(4, 8, 8), channels=(4, 6), kernels=(3, 1), groups=(4, 1), input="binary", bias=True
+    ),
+    "depthwise of 1 x 1, scales": ConvNetwork(
+        channels=(5, 5),
+        kernels=(3, 1),
+        groups=(1, 5),
+        weight_scale=0.25,
+        activation_scale=0.5,
+        seed=1,
+    ),
 }
 
 
@@ -239,6 +272,15 @@ REFUSED = {
     "pool on more than one bit": (ConvNetwork(pool_first=True), "put the quantiser in front"),
     "a scale a position": (ConvNetwork(position_scale=True), "one number a channel"),
     "an input scale that is no power of two": (ConvNetwork(input="inexact"), "power of two"),
+    "a border of zero": (ConvNetwork(pads=(0, 1), pad_value=0.0), "conv1 .*binary data with -1"),
+    "a depthwise product of numbers": (
+        ConvNetwork(channels=(2, 6), groups=(2, 1)),
+        "conv0 .*depthwise .*binary activations",
+    ),
+    "unlike borders": (
+        ConvNetwork(pads=(0, 1), pad_value=-1.0, sides=(1, 0, 1, 1)),
+        "same border on all sides",
+    ),
 }
 
 
@@ -276,7 +318,10 @@ def test_refused_attributes(op, attributes, words, tmp_path):
 
 @pytest.mark.parametrize(
     "size, change, words",
-    [(9, {"padding": (1, 1)}, "pads binary data"), (13, {"dilation": (2, 2)}, "dilation")],
+    [
+        (9, {"padding": (1, 1)}, "pads its input with 0, .*binary data with -1"),
+        (13, {"dilation": (2, 2)}, "dilation"),
+    ],
 )
 def test_students_that_are_refused(size, change, words):
     """Sizes are such that a student for 11 x 11 pixels still runs."""

@@ -10,7 +10,7 @@ import matplotlib.pyplot as plt
 import pytest
 from staged import COUNT, INTERVAL, REPORT, build, small_board, small_work
 
-from flow import deploy, notebook, stages
+from flow import deploy, notebook, runs
 from flow.errors import UserError
 from flow.paths import BOARDS, ROOT
 
@@ -112,9 +112,9 @@ FAILS = """echo half >> $3; echo '{"error": "cell 9: AssertionError: no"}'"""
 @pytest.fixture
 def python(tmp_path, work, monkeypatch):
     """Write the program; the pipeline counts as run and the simulated board as made."""
-    monkeypatch.setattr(stages, "BUILD", tmp_path / "build")
-    monkeypatch.setattr(stages, "preset_work", lambda *_: work)
-    monkeypatch.setattr(stages, "run", lambda *_: REPORT)
+    monkeypatch.setattr(runs, "BUILD", tmp_path / "build")
+    monkeypatch.setattr(runs, "preset_work", lambda *_: work)
+    monkeypatch.setattr(runs, "run", lambda *_: REPORT)
     monkeypatch.setattr(notebook, "prepare", lambda _, folder: folder)
     monkeypatch.setattr(notebook, "PYTHON", tmp_path / "python")
 
@@ -190,9 +190,9 @@ def test_refused(python, tmp_path):
 @pytest.mark.slow  # Verilator takes a minute
 @pytest.mark.skipif(not notebook.PYTHON.is_file(), reason="no environment with pynq")
 def test_on_the_simulated_board(tmp_path, work, monkeypatch):
-    monkeypatch.setattr(stages, "BUILD", tmp_path / "build")
-    monkeypatch.setattr(stages, "preset_work", lambda *_: work)
-    monkeypatch.setattr(stages, "run", lambda *_: REPORT)
+    monkeypatch.setattr(runs, "BUILD", tmp_path / "build")
+    monkeypatch.setattr(runs, "preset_work", lambda *_: work)
+    monkeypatch.setattr(runs, "run", lambda *_: REPORT)
     found = notebook.notebook("net", "pynq-z2")
     assert found["device"] == "simulated board"
     assert (found["images"], found["mismatches"], found["accuracy"]) == (COUNT, 0, 75.0)

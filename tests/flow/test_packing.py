@@ -51,6 +51,19 @@ def test_matrix_words_follow_the_rule_bit_by_bit(shape, seed):
 
 
 @settings(deadline=None, derandomize=True)
+@given(FOLDED, st.integers(0, 2**32 - 1))
+def test_depthwise_words_follow_the_rule_bit_by_bit(shape, seed):
+    folds, PE, groups, SIMD = shape
+    weights = np.random.default_rng(seed).integers(0, 2, (folds * PE, groups * SIMD))
+    words = packing.depthwise_words(weights, PE, SIMD)
+    assert words.shape == (folds * groups, PE * SIMD)
+    for c, k in np.ndindex(weights.shape):
+        f, pe, group, simd = c // PE, c % PE, k // SIMD, k % SIMD
+        address = f * groups + group if SIMD > 1 else group * folds + f
+        assert words[address, pe * SIMD + simd] == weights[c, k]
+
+
+@settings(deadline=None, derandomize=True)
 @given(FOLDED, st.booleans(), st.integers(0, 2**32 - 1))
 def test_threshold_words_follow_the_rule(shape, signed, seed):
     folds, PE, levels, in_bits = shape

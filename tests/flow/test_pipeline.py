@@ -3,6 +3,7 @@
 import errno
 import fcntl
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -55,6 +56,37 @@ def test_a_stage_that_is_stale_does_not_count_as_done(recorder):
     recorder.options = 2
     again = recorder.pipeline()
     assert [again.done(n) for n in "abc"] == [True, False, False]
+
+
+def test_a_result_that_does_not_serve_is_refused_each_time_and_not_made_again(recorder):
+    """As a circuit that fits on one board and not on another, without being another circuit."""
+    allowed = True
+
+    def check(work, folder):
+        assert (folder / "out").read_text() == "b"
+        if not allowed:
+            raise UserError("does not fit")
+
+    line = recorder.pipeline()
+    line.stages = (line.stages[0], replace(line.stages[1], check=check), line.stages[2])
+    line.run_to("b")
+    allowed = False
+    with pytest.raises(UserError, match="does not fit"):
+        line.run_to("c")
+    allowed = True
+    line.run_to("c")
+    assert recorder.ran == ["a", "b", "c"]
+
+
+def test_a_new_result_that_does_not_serve_is_not_kept(recorder):
+    def refuse(work, folder):
+        raise UserError("does not fit")
+
+    line = recorder.pipeline()
+    line.stages = (replace(line.stages[0], check=refuse),)
+    with pytest.raises(UserError, match="does not fit"):
+        line.run_to("a")
+    assert [p.name for p in recorder.root.iterdir()] == [".lock"]
 
 
 def test_an_interrupted_stage_leaves_nothing_behind(recorder):

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from flow import tools
+from flow import versions
 from flow.paths import ROOT
 from flow.setup import locked
 
@@ -28,11 +28,11 @@ def stand_in(path: Path, text: str) -> None:
 
 def bootstrap(yosys: str = "0.66-1") -> str:
     """A stand-in for mmdebstrap, which only writes dpkg's list into the new root."""
-    versions = {name: f"{tried[0]}-1" for name, tried in tools.TRIED.items()} | {"yosys": yosys}
+    found = {name: f"{tried[0]}-1" for name, tried in versions.TRIED.items()} | {"yosys": yosys}
     packages = (ROOT / "flow/setup/packages.txt").read_text().splitlines()
     names = [name for name in packages if name and not name.startswith("#")]
     records = "\n".join(
-        f"Package: {name}\nStatus: install ok installed\nVersion: {versions.get(name, '1-1')}\n"
+        f"Package: {name}\nStatus: install ok installed\nVersion: {found.get(name, '1-1')}\n"
         for name in names
     )
     # The root is the second argument from the end, as in `mmdebstrap ... SUITE ROOT MIRROR`.
@@ -50,8 +50,8 @@ class Checkout:
     def __init__(self, folder: Path):
         self.folder = folder
         shutil.copytree(ROOT / "flow/setup", folder / "flow/setup")
-        for name in ("flow/__init__.py", "flow/errors.py", "flow/paths.py", "flow/tools.py"):
-            shutil.copy(ROOT / name, folder / name)
+        for name in ("__init__", "errors", "paths", "tools", "versions"):
+            shutil.copy(ROOT / f"flow/{name}.py", folder / "flow")
         for name in ("requirements.lock", "pyproject.toml"):
             shutil.copy(ROOT / name, folder / name)
         (folder / "hw/driver").mkdir(parents=True)
@@ -141,7 +141,7 @@ def test_version_that_was_not_tried_is_not_installed(checkout):
     assert refused.returncode == 2
     assert "error: version not tried with this project: yosys 0.99-1" in refused.stderr
     assert not (checkout.folder / ".tools/debian").exists()
-    assert checkout.setup(**{tools.ALLOW_UNTRIED: "1"}).returncode == 0
+    assert checkout.setup(**{versions.ALLOW_UNTRIED: "1"}).returncode == 0
 
 
 def test_old_python_is_refused_in_one_line(checkout):

@@ -37,13 +37,18 @@ def test_the_table_names_where_each_figure_comes_from():
     found = {
         "rate": {
             "stage": "RTL simulation", "images": 10, "memory": {"latency": 40}, "clock_mhz": 100.0,
+            "which": "random", "mismatches": 0, "batch_cycles": 160_200,
             "port_fill": 0.965, "core_interval_cycles": 16, "batch_interval_cycles": 16.02,
             "beyond_core_percent": 0.13, "images_a_second": 6_200_000,
         },
         "cost": {"stage": "synthesised", "whole": area, "core": area, "shell": area},
         "packing": {"stage": "measured", "images": 10, "median_ms": 0.8, "best_ms": 0.6},
     }  # fmt: skip
+    found["rate"]["images"] = found["packing"]["images"] = 10_000
+    found["end_to_end"] = bench.end_to_end(found["rate"], found["packing"])
+    assert found["end_to_end"]["images_a_second"] == round(10_000 / (1.602e-3 + 0.8e-3))
     text = bench.table(found)
     assert "96.5 % of 8 bytes a cycle | RTL simulation |" in text
     assert "6.20 M images/s at 100 MHz" in text and "100 LUT, 0 DSP | synthesised" in text
-    assert text.endswith("Memory in cycles: latency 40.\n")
+    assert "| 0.8 + 1.602 ms: 4.16 M images/s | RTL simulation of the batch, and packing" in text
+    assert "Memory in cycles: latency 40. 0 of 10000 labels differ" in text

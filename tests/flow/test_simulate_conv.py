@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from convolutions import ConvNetwork, conv_graph
+from convolutions import ConvNetwork, conv_graph, separable_graph
 from graphs import images, randomly_folded
 
 from flow import reference
@@ -17,11 +17,11 @@ from flow.rtl.estimate import estimate
 from flow.rtl.simulate import LONG_RUN, SimResult, affordable, simulate
 
 
-def both_runs(graph: Graph, folder, pixels: np.ndarray) -> SimResult:
+def both_runs(graph: Graph, folder, pixels: np.ndarray, stall_seed: int = 1) -> SimResult:
     """Free-running and with stalls, every stream compared; the first run's result."""
     design = generate(graph, folder)
     free = simulate(design, graph, pixels)
-    stalled = simulate(design, graph, pixels, stall_seed=1)
+    stalled = simulate(design, graph, pixels, stall_seed=stall_seed)
     assert (stalled.outputs == free.outputs).all()
     assert (free.outputs == reference.execute(graph, pixels)[graph.output]).all()
     return free
@@ -50,6 +50,40 @@ GRAPHS = {
             "fc1": {"SIMD": 5, "PE": 4},
         }
     ),
+    # Borders and depthwise products: channel by channel, with stride 2 a window a beat, and a row
+    # of a window at a time, the border +1.
+    "channels": separable_graph(0, (7, 6, 6)).with_folding(
+        {
+            "conv0_pad": {"SIMD": 2},
+            "conv0_window": {"SIMD": 2},
+            "conv0": {"PE": 2},
+            "conv0_act": {"PE": 2},
+            "conv1": {"SIMD": 2, "PE": 3},
+            "fc2": {"PE": 2},
+        }
+    ),
+    "windows of channels": separable_graph(1, (9, 8, 4), "UINT8", stride=2).with_folding(
+        {
+            "in0": {"PE": 4},
+            "conv0_pad": {"SIMD": 4},
+            "conv0_window": {"SIMD": 4, "parallel_window": 36},
+            "conv0": {"PE": 2, "SIMD": 9},
+            "conv0_act": {"PE": 2},
+            "conv1": {"SIMD": 4, "PE": 3},
+            "conv1_act": {"PE": 3},
+        }
+    ),
+    "rows of windows": separable_graph(2, (8, 8, 4), kernel=5, pad=2, value=1).with_folding(
+        {
+            "conv0_pad": {"SIMD": 4},
+            "conv0_window": {"SIMD": 4, "parallel_window": 100},
+            "conv0": {"PE": 4, "SIMD": 5},
+            "conv0_act": {"PE": 4},
+            "conv1": {"SIMD": 4, "PE": 6},
+            "conv1_act": {"PE": 6},
+            "fc2": {"SIMD": 6, "PE": 4},
+        }
+    ),
 }
 
 
@@ -65,11 +99,13 @@ def test_rtl_equals_the_reference_at_the_estimated_speed(name, tmp_path):
 
 
 def random_network(seed: int) -> ConvNetwork:
-    """Two convolutions of random shape, stride and pooling; the input of 1 or 8 bits."""
+    """One to three convolutions of random shape, stride and pooling; input of 1 or 8 bits."""
     rng = np.random.default_rng(seed)
+    depth = int(rng.integers(1, 4))
     while True:
-        height, width = (int(n) for n in rng.integers(6, 12, 2))
-        kernels, strides, pools = ((int(a), int(b)) for a, b in rng.integers(1, 4, (3, 2)))
+        height, width = (int(n) for n in rng.integers(6, 14, 2))
+        kernels = tuple(int(k) for k in rng.integers(1, 5, depth))
+        strides, pools = (tuple(int(n) for n in rng.integers(1, 4, depth)) for _ in range(2))
         left = [height, width]
         for kernel, stride, pool in zip(kernels, strides, pools, strict=True):
             left = [((n - kernel) // stride + 1) // pool if n >= kernel else 0 for n in left]
@@ -77,7 +113,7 @@ def random_network(seed: int) -> ConvNetwork:
             break
     return ConvNetwork(
         image=(int(rng.integers(1, 4)), height, width),
-        channels=(int(rng.integers(2, 9)), int(rng.integers(2, 9))),
+        channels=tuple(int(n) for n in rng.integers(2, 13, depth)),
         kernels=kernels,
         strides=strides,
         pools=pools,
@@ -98,7 +134,7 @@ def test_random_networks_from_qonnx_to_rtl(seed, tmp_path):
     graph = lower(path, foreign.golden(path, network.images(6))).graph
     graph = randomly_folded(graph, seed)
     few = network.images(10, seed=3)
-    free = both_runs(graph, tmp_path / "rtl", graph.arrange(few))
+    free = both_runs(graph, tmp_path / "rtl", graph.arrange(few), stall_seed=seed)
     assert (free.outputs.reshape(-1) == foreign.labels(path, few)).all()
 
 
@@ -111,6 +147,28 @@ def test_a_window_is_compared_too(tmp_path):
     assert wrong != text
     (tmp_path / "sliding_window.sv").write_text(wrong.replace("? 1 : 0", "? 'd1 : 'd0"))
     with pytest.raises(UserError, match="first at layer conv0_window: image 0"):
+        simulate(design, graph, images(graph, 4))
+
+
+def test_a_border_of_the_wrong_bit_is_found(tmp_path):
+    graph = separable_graph(4)
+    design = generate(graph, tmp_path)
+    text = (tmp_path / "top.sv").read_text()
+    assert text.count(".VALUE(0)") == 1
+    (tmp_path / "top.sv").write_text(text.replace(".VALUE(0)", ".VALUE(1)"))
+    with pytest.raises(UserError, match="first at layer conv0_pad: image 0"):
+        simulate(design, graph, images(graph, 4))
+
+
+@pytest.mark.parametrize("SIMD", [1, 9])
+def test_a_flipped_weight_of_a_depthwise_product_is_named(SIMD, tmp_path):
+    graph = separable_graph(5).with_folding({"conv0": {"PE": 2, "SIMD": SIMD}})
+    design = generate(graph, tmp_path)
+    file = tmp_path / "conv0_weights.mem"
+    lines = file.read_text().split()
+    lines[1] = f"{int(lines[1], 16) ^ 1:0{len(lines[1])}x}"
+    file.write_text("\n".join(lines) + "\n")
+    with pytest.raises(UserError, match="word 1 bit 0: weight of channel 2, place 0"):
         simulate(design, graph, images(graph, 4))
 
 

@@ -1,4 +1,4 @@
-"""The way into the tools' root: logs, errors, timeouts, children, versions."""
+"""The way into the tools' root: logs, errors, timeouts, children."""
 
 import os
 import signal
@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from flow import tools
+from flow import tools, versions
 from flow.errors import UserError
 from flow.paths import ROOT
 
@@ -50,23 +50,6 @@ def wait_for(condition, seconds: float = 20.0) -> bool:
 def mark(request) -> str:
     """Seconds to sleep that no other process sleeps: names the children of one test."""
     return f"61{os.getpid() % 1000:03d}.{zlib.crc32(request.node.name.encode()) % 10**6:06d}"
-
-
-def status_file(base: Path, versions: dict[str, str]) -> Path:
-    """A root that holds nothing but dpkg's list of installed packages."""
-    status = base / "var/lib/dpkg/status"
-    status.parent.mkdir(parents=True)
-    records = [
-        f"Package: {name}\nStatus: install ok installed\nVersion: {version}\n"
-        f"Description: a tool\n with: a second line\n"
-        for name, version in versions.items()
-    ]
-    records.append("Package: iverilog\nStatus: deinstall ok config-files\nVersion: 13.0-2\n")
-    status.write_text("\n".join(records))
-    return base
-
-
-GOOD = {name: f"{tried[0]}-1+b2" for name, tried in tools.TRIED.items()}
 
 
 # --- running ----------------------------------------------------------------------------------
@@ -151,7 +134,7 @@ def test_missing_tools_altogether(tmp_path, monkeypatch):
     monkeypatch.setattr(tools, "PATCHED", tmp_path / "patched")
     with pytest.raises(UserError, match=r"^yosys not found: no FPGA tools in .*: run `make setup`"):
         tools.run("yosys", "-V", cwd=tmp_path, log=tmp_path / "log")
-    assert "yosys" not in tools.versions()
+    assert "yosys" not in versions.installed()
 
 
 def test_root_that_cannot_be_entered(tmp_path, monkeypatch):
@@ -244,7 +227,7 @@ def test_signal_to_the_caller_ends_tools_of_its_threads(tmp_path, mark, number):
     script(tmp_path, f"sleep {mark}")
     caller = f"""
         import concurrent.futures, pathlib
-        from flow import tools
+        from flow import tools, versions
         here = pathlib.Path({str(tmp_path)!r})
         tools.stop_all_on_signals()
         with concurrent.futures.ThreadPoolExecutor() as pool:
@@ -266,62 +249,6 @@ def test_signal_to_the_caller_ends_tools_of_its_threads(tmp_path, mark, number):
     else:
         for child in running(f"sleep {mark}"):
             os.kill(child, signal.SIGKILL)
-
-
-# --- versions ---------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("version", "expected"),
-    [
-        ("0.66-1", "0.66"),
-        ("4:16.1.0-3+b1", "16.1.0"),
-        ("0.11.1+dfsg-5+b1", "0.11.1+dfsg"),
-        ("5.048", "5.048"),
-    ],
-)
-def test_upstream_version(version, expected):
-    assert tools.upstream(version) == expected
-
-
-def test_versions_are_read_from_dpkgs_list(tmp_path):
-    assert tools.debian_versions(status_file(tmp_path, GOOD)) == GOOD
-    assert tools.check_versions(tmp_path) == GOOD
-
-
-def test_version_not_tried_is_refused_by_name(tmp_path, monkeypatch):
-    monkeypatch.delenv(tools.ALLOW_UNTRIED, raising=False)
-    status_file(tmp_path, GOOD | {"yosys": "0.67-1"})
-    with pytest.raises(UserError, match=r"yosys 0\.67-1 \(tried: 0\.66\)") as caught:
-        tools.check_versions(tmp_path)
-    assert tools.ALLOW_UNTRIED in str(caught.value)
-    assert "verilator" not in str(caught.value)
-    assert "\n" not in str(caught.value)
-    monkeypatch.setenv(tools.ALLOW_UNTRIED, "1")
-    assert tools.check_versions(tmp_path)["yosys"] == "0.67-1"
-
-
-def test_missing_package_is_refused_by_name(tmp_path):
-    status_file(tmp_path, {k: v for k, v in GOOD.items() if k != "prjxray"})
-    with pytest.raises(UserError, match=r"not installed in .*: prjxray;"):
-        tools.check_versions(tmp_path)
-
-
-def test_check_for_the_setup_scripts(tmp_path, monkeypatch, capsys):
-    monkeypatch.delenv(tools.ALLOW_UNTRIED, raising=False)
-    assert tools.main(["check", str(status_file(tmp_path / "good", GOOD))]) == 0
-    assert f"  yosys {GOOD['yosys']}" in capsys.readouterr().out
-    bad = status_file(tmp_path / "bad", GOOD | {"verilator": "6.0-1"})
-    assert tools.main(["check", str(bad)]) == 2
-    assert capsys.readouterr().err.startswith("error: version not tried")
-    assert tools.main([]) == 2
-
-
-def test_versions_for_reports():
-    found = tools.versions()
-    assert set(tools.TRIED) <= set(found)
-    assert set(tools.PYTHON_PACKAGES) <= set(found)
-    assert found["python"] == ".".join(map(str, sys.version_info[:3]))
 
 
 def test_a_program_to_talk_to(tmp_path):

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from flow import cli, readme, report, seeds, stages, training
+from flow import cli, readme, report, runs, seeds, training
 from flow.errors import UserError
 from flow.paths import ROOT
 from models import presets, train, zoo
@@ -35,7 +35,7 @@ def settle(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for module, name in ((presets, "PRESETS"), (zoo, "ZOO"), (readme, "ZOO")):
         (root / name.lower()).mkdir(exist_ok=True)
         monkeypatch.setattr(module, name, root / name.lower())
-    for module in (stages, readme):
+    for module in (runs, readme):
         monkeypatch.setattr(module, "BUILD", root / "build")
     monkeypatch.setattr(report, "commit", lambda: "c0ffee")
     monkeypatch.setattr(cli.tools, "stop_all_on_signals", lambda: None)
@@ -76,7 +76,7 @@ def kept(made, places):
 def several(made, places):
     """The report of three seeds in the build folder."""
     shutil.copytree(made / "batch", places, dirs_exist_ok=True)
-    return json.loads((stages.BUILD / "tiny" / "seeds" / "report.json").read_text())
+    return json.loads((runs.BUILD / "tiny" / "seeds" / "report.json").read_text())
 
 
 @pytest.fixture
@@ -96,13 +96,13 @@ def trained(monkeypatch):
 def hanbit(stage: str, *options: str) -> dict:
     """Run the command, which must end well; return the report of the run."""
     assert cli.main([stage, "--preset", "tiny", *options]) == 0
-    return json.loads((stages.BUILD / "tiny" / "pynq-z2" / "report.json").read_text())
+    return json.loads((runs.BUILD / "tiny" / "pynq-z2" / "report.json").read_text())
 
 
 def keep_and_forget() -> dict:
     """Keep the run in the zoo, empty the build folder, return the report kept."""
     readme.keep("tiny", "pynq-z2")
-    shutil.rmtree(stages.BUILD)
+    shutil.rmtree(runs.BUILD)
     return json.loads((zoo.ZOO / "tiny" / "report.json").read_text())
 
 
@@ -141,7 +141,7 @@ def test_the_zoo_is_used_and_named_as_such(kept, trained, capsys):
     assert body["accuracy"] == kept["accuracy"]  # computed again, from the packed weights
     assert "train" not in body["seconds"]
     assert "from the zoo, seed 3" in capsys.readouterr().out
-    page = (stages.BUILD / "tiny" / "pynq-z2" / "report.html").read_text()
+    page = (runs.BUILD / "tiny" / "pynq-z2" / "report.html").read_text()
     assert "Not trained in this run" in page and "c0ffee" in page
 
 
@@ -199,7 +199,7 @@ def test_damaged_weights_are_one_line_and_training_goes_round_them(kept, capsys)
 def batch(count: int = 3) -> dict:
     """Train some seeds, return their report."""
     assert cli.main(["train", "--preset", "tiny", "--seeds", str(count)]) == 0
-    return json.loads((stages.BUILD / "tiny" / "seeds" / "report.json").read_text())
+    return json.loads((runs.BUILD / "tiny" / "seeds" / "report.json").read_text())
 
 
 def test_seeds_are_trained_together_and_each_is_measured(several, trained, capsys):
@@ -221,7 +221,7 @@ def test_seeds_are_trained_together_and_each_is_measured(several, trained, capsy
 
 
 def test_a_seed_is_the_same_alone_and_among_others(several):
-    shutil.rmtree(stages.BUILD)
+    shutil.rmtree(runs.BUILD)
     alone = hanbit("train", "--seed", "1")["training"]
     assert alone["seeds_together"] == 1
     assert several["per_seed"][1]["weights"] == alone["weights"]
@@ -256,18 +256,18 @@ def test_interrupted_seeds_go_on_where_they_were(monkeypatch):
 
     monkeypatch.setattr(train, "one_epoch", one_epoch)
     assert cli.main(["train", "--preset", "tiny", "--seeds", "2"]) == 2
-    assert not (stages.BUILD / "tiny" / "seeds" / "01-train").exists()
+    assert not (runs.BUILD / "tiny" / "seeds" / "01-train").exists()
     batch(2)
     assert epochs == [1, 2, 2]
 
 
 def test_seeds_trained_elsewhere_are_taken_over(several, trained, tmp_path):
     made = tmp_path / "made"
-    shutil.move(stages.BUILD / "tiny" / "seeds" / "01-train", made)
+    shutil.move(runs.BUILD / "tiny" / "seeds" / "01-train", made)
     (made / "stage.json").unlink()
-    shutil.rmtree(stages.BUILD)
+    shutil.rmtree(runs.BUILD)
     assert cli.main(["train", "--preset", "tiny", "--from", str(made)]) == 0
-    body = json.loads((stages.BUILD / "tiny" / "seeds" / "report.json").read_text())
+    body = json.loads((runs.BUILD / "tiny" / "seeds" / "report.json").read_text())
     assert body["per_seed"] == several["per_seed"]
     assert trained == [[0, 1, 2]]  # asked, and found finished
     assert made.is_dir() and hanbit("export")["training"]["seed"] == several["chosen"]
@@ -275,7 +275,7 @@ def test_seeds_trained_elsewhere_are_taken_over(several, trained, tmp_path):
 
 @pytest.mark.parametrize("damage", ["nothing", "no student", "other options"])
 def test_a_training_that_is_not_this_presets_is_not_taken(several, places, capsys, damage):
-    made = stages.BUILD / "tiny" / "seeds" / "01-train"
+    made = runs.BUILD / "tiny" / "seeds" / "01-train"
     match damage:
         case "nothing":
             made = places / "none"
@@ -316,7 +316,7 @@ def finish(body: dict) -> None:
         "timing": {"clock_mhz": 100.0, "fmax_mhz": 160.0, "fmax_guarded_mhz": 110.0},
         "bitstream": {},
     }
-    path = stages.BUILD / "tiny" / "pynq-z2" / "report.json"
+    path = runs.BUILD / "tiny" / "pynq-z2" / "report.json"
     path.write_text(json.dumps(body))
 
 
@@ -332,6 +332,22 @@ def test_the_whole_way_on_kept_weights_renews_the_report_and_keeps_the_rest(seve
     assert entry and entry.training["accuracy"] == kept["training"]["accuracy"]
     row = readme.table().splitlines()[2]
     assert "2,000,000 | 200 cycles, 2.00 µs | 1,234 | 1.5" in row and "3 seeds together" in row
+
+
+def test_a_report_kept_in_the_zoo_makes_nothing_stale_but_other_weights_do(kept, capsys):
+    first = hanbit("lower")
+    readme.keep("tiny", "pynq-z2")
+    assert zoo.find("tiny").report["training"]["source"] == "zoo" != kept["training"]["source"]
+    capsys.readouterr()
+    again = hanbit("lower")
+    assert capsys.readouterr().err.count("up to date") == 3
+    assert again["training"] == first["training"]
+    entry = zoo.find("tiny")
+    arrays = zoo.read(entry.folder / zoo.WEIGHTS)
+    arrays["fc0.weights"][0] ^= 1
+    zoo.save(entry.folder / zoo.WEIGHTS, arrays)
+    assert cli.main(["lower", "--preset", "tiny"]) == 2
+    assert "not the weights of the report" in capsys.readouterr().err
 
 
 def test_the_whole_way_of_the_chosen_seed_is_kept_with_the_seeds(several):
@@ -360,7 +376,7 @@ def test_keep_refuses_what_is_not_to_be_kept(monkeypatch):
         readme.keep("tiny", "pynq-z2")
     hanbit("lower")
     hanbit("train", "--seed", "1")  # its students replace those of the report
-    path = stages.BUILD / "tiny" / "pynq-z2" / "report.json"
+    path = runs.BUILD / "tiny" / "pynq-z2" / "report.json"
     body = json.loads(path.read_text())
     path.write_text(json.dumps(body | {"lowering": [], "training": {"source": "trained"}}))
     with pytest.raises(UserError, match="other weights"):

@@ -23,7 +23,7 @@ from cocotbext.axi import (
     MemoryRegion,
 )
 from hanbit_board import register_map
-from memory_model import DECERR, OKAY, SLVERR, Memory
+from memory_model import DECERR, OKAY, SLVERR, Memory, Ports
 
 from flow.vendor import kernel
 
@@ -37,24 +37,14 @@ BASE = 0x12_3456_0000 if AP_CTRL else 0x1000_0000  # 32 address bits without ap_
 SIZE = 1 << 18
 TARGET = SIZE // 2  # where results go, from BASE on
 START, DONE, IDLE, READY = 1, 2, 4, 8
-
-
-class Ports:
-    """The kernel under the names that memory_model.py uses."""
-
-    def __init__(self, dut):
-        self.dut = dut
-
-    def __getattr__(self, name):
-        names = {"aclk": "ap_clk", "aresetn": "ap_rst_n"}
-        return getattr(self.dut, names.get(name, name.replace("m_axi_", "m_axi_gmem_")))
+PORTS = {"aclk": "ap_clk", "aresetn": "ap_rst_n", "m_axi_": "m_axi_gmem_"}
 
 
 class Bench:
     def __init__(self, dut, seed=1, stall=0.0, **memory):
         self.dut, self.stall = dut, stall
         self.random = random.Random(seed)
-        self.memory = Memory(Ports(dut), SIZE, BASE, seed=seed, stall=stall, **memory)
+        self.memory = Memory(Ports(dut, PORTS), SIZE, BASE, seed=seed, stall=stall, **memory)
 
     async def begin(self, other_memory=False):
         dut = self.dut

@@ -9,7 +9,7 @@ from cocotb.clock import Clock
 from cocotb.triggers import ClockCycles, RisingEdge
 from cocotbext.axi import AxiBurstType, AxiBus, AxiMaster, AxiResp
 from hanbit_board import register_map
-from memory_model import DECERR, OKAY, SLVERR, Memory
+from memory_model import DECERR, OKAY, SLVERR, Memory, Ports
 
 from flow.shell.layout import Input, Output
 
@@ -24,36 +24,44 @@ OUTPUT = Output(
 MEMORY = 0x10_0000_0000 if G["ADDR_BITS"] == 64 else 0x1000_0000
 SIZE = 1 << 18
 RESULTS = MEMORY + SIZE // 2
+BOARD = {"aclk": "fclk0", "aresetn": "fclk_resetn", "m_axi_": "hp0_"}  # ports of hw/sim/board
 
 
 class Bench:
     def __init__(self, dut, seed=1, **memory):
-        self.dut = dut
+        self.on_board = hasattr(dut, "fclk0")  # all of pynq_z2; else shell_bench
+        self.top, self.dut = dut, Ports(dut, BOARD) if self.on_board else dut
         self.random = random.Random(seed)
         self.draw = np.random.default_rng(seed)
         self.stall_in = self.stall_out = 0.0
-        self.memory = Memory(dut, SIZE, MEMORY, seed=seed, **memory)
+        self.memory = Memory(self.dut, SIZE, MEMORY, seed=seed, **memory)
 
     async def begin(self):
         dut = self.dut
         dut.aresetn.value = 0
-        dut.stall_in.value = dut.stall_out.value = 0
         cocotb.start_soon(Clock(dut.aclk, 10, "ns").start())
         self.gp0 = AxiMaster(
-            AxiBus.from_prefix(dut, "gp0"), dut.aclk, dut.aresetn, False, max_burst_len=16
+            AxiBus.from_prefix(self.top, "gp0"), dut.aclk, dut.aresetn, False, max_burst_len=16
         )
         cocotb.start_soon(self.memory.start())
-        cocotb.start_soon(self.core())
+        cocotb.start_soon(self.pins() if self.on_board else self.core())
         await ClockCycles(dut.aclk, 4)
         dut.aresetn.value = 1
         await self.until("shell", "STATUS", 0)
         return self
 
-    async def core(self):
+    async def pins(self):
+        """What AXI3 and the PS7 want of the pins."""
         while True:
             await RisingEdge(self.dut.aclk)
+            assert int(self.dut.tied.value), "an input of the PS7 is not tied"
+            assert self.dut.m_axi_wid.value == self.dut.m_axi_awid.value, "WID is not AWID"
+
+    async def core(self):
+        while True:
             self.dut.stall_in.value = int(self.random.random() < self.stall_in)
             self.dut.stall_out.value = int(self.random.random() < self.stall_out)
+            await RisingEdge(self.dut.aclk)
 
     @staticmethod
     def address(block, register):
@@ -150,7 +158,7 @@ async def registers(dut):
     for key, bits in kept.items():
         assert await bench.read(*key) == values[key] % (1 << bits)
     before = await bench.read("shell", "CYCLES")
-    await ClockCycles(dut.aclk, 500)
+    await ClockCycles(bench.dut.aclk, 500)
     assert 500 <= await bench.read("shell", "CYCLES") - before <= 530
 
 

@@ -16,9 +16,7 @@ def pick(rng: Rng, values: list[int]) -> int:
     return int(values[rng.integers(len(values))])
 
 
-def mvu(
-    name: str, rng: Rng, MW: int, MH: int, PE: int, SIMD: int, block: int = 0, replay: int = 0
-) -> Case:
+def mvu(name: str, rng: Rng, MW: int, MH: int, PE: int, SIMD: int, block: int = 0) -> Case:
     NF, SF = MH // PE, MW // SIMD
     vectors = max(6, 240 // (NF * SF))
     weights = rng.integers(0, 2, (MH, MW))
@@ -36,7 +34,7 @@ def mvu(
     ]
     counts = (images[:, None, :] == weights[None]).sum(-1)
     return Case(
-        f"{name}-mw{MW}-mh{MH}-pe{PE}-simd{SIMD}-block{block}-replay{replay}",
+        f"{name}-mw{MW}-mh{MH}-pe{PE}-simd{SIMD}-block{block}",
         "mvu_bin",
         {
             "MW": MW,
@@ -45,11 +43,10 @@ def mvu(
             "SIMD": SIMD,
             "ACC_BITS": bits,
             "BLOCK": block,
-            "REPLAY": replay,
         },
         SIMD,
         PE * bits,
-        words(np.repeat(images, NF if replay else 1, axis=0), SIMD, 1),
+        words(images, SIMD, 1),
         words(counts, PE, bits),
         group=NF,
         memories={"WEIGHTS": (PE * SIMD, memory)},
@@ -60,7 +57,7 @@ def mvu(
 def random_mvu(index: int, rng: Rng) -> Case:
     MW, MH = int(rng.integers(1, 80)), int(rng.integers(1, 40))
     PE, SIMD = pick(rng, divisors(MH)), pick(rng, divisors(MW))
-    return mvu(f"mvu{index}", rng, MW, MH, PE, SIMD, *(int(v) for v in rng.integers(0, 2, 2)))
+    return mvu(f"mvu{index}", rng, MW, MH, PE, SIMD, int(rng.integers(0, 2)))
 
 
 def threshold(
@@ -232,7 +229,6 @@ def chosen(rng: Rng) -> list[Case]:
         mvu("long-rows", rng, 90, 12, 3, 6),
         mvu("long-rows-block", rng, 90, 12, 3, 6, 1),
         mvu("one-fold-block", rng, 90, 4, 4, 9, 1),
-        mvu("replayed", rng, 90, 12, 3, 6, 1, 1),
         threshold("one", rng, 1, 1, 1, 1),
         threshold("pixels", rng, 784, 16, 1, 8, uniform=1),
         threshold("rows", rng, 64, 1, 1, 10),

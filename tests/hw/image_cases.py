@@ -117,7 +117,6 @@ def mvu_int(
     SIMD: int,
     in_bits: int = 8,
     block: int = 0,
-    replay: int = 0,
 ) -> Case:
     NF, SF = MH // PE, MW // SIMD
     top = (1 << in_bits) - 1
@@ -133,9 +132,8 @@ def mvu_int(
         for sf in range(SF)
     ]
     sums = images @ (2 * weights.T - 1)
-    stimulus = words(np.repeat(images, NF, axis=0) if replay else images, SIMD, in_bits)
     return Case(
-        f"{name}-mw{MW}-mh{MH}-pe{PE}-simd{SIMD}-in{in_bits}-b{block}r{replay}",
+        f"{name}-mw{MW}-mh{MH}-pe{PE}-simd{SIMD}-in{in_bits}-b{block}",
         "mvu_int",
         {
             "MW": MW,
@@ -145,11 +143,10 @@ def mvu_int(
             "IN_BITS": in_bits,
             "ACC_BITS": bits,
             "BLOCK": block,
-            "REPLAY": replay,
         },
         SIMD * in_bits,
         PE * bits,
-        stimulus,
+        words(images, SIMD, in_bits),
         words(sums, PE, bits),
         group=NF,
         memories={"WEIGHTS": (PE * SIMD, memory)},
@@ -160,11 +157,99 @@ def mvu_int(
 def random_mvu_int(index: int, rng: Rng) -> Case:
     MW, MH = int(rng.integers(1, 40)), int(rng.integers(1, 20))
     PE, SIMD = pick(rng, divisors(MH)), pick(rng, divisors(MW))
-    block, replay = (int(v) for v in rng.integers(0, 2, 2))
-    return mvu_int(f"int{index}", rng, MW, MH, PE, SIMD, int(rng.integers(1, 10)), block, replay)
+    in_bits, block = int(rng.integers(1, 10)), int(rng.integers(0, 2))
+    return mvu_int(f"int{index}", rng, MW, MH, PE, SIMD, in_bits, block)
 
 
-RANDOM = (random_window, random_pool, random_mvu_int)
+def padding(
+    name: str,
+    rng: Rng,
+    height: int,
+    width: int,
+    C: int,
+    pad: int,
+    SIMD: int,
+    bits: int = 1,
+    value: int = 0,
+) -> Case:
+    wide = (height + 2 * pad) * (width + 2 * pad)
+    images = rng.integers(0, 1 << bits, (max(3, 300 // wide), height, width, C))
+    border = ((0, 0), (pad, pad), (pad, pad), (0, 0))
+    found = np.pad(images, border, constant_values=value)
+    return Case(
+        f"{name}-{height}x{width}x{C}-pad{pad}-simd{SIMD}-b{bits}v{value}",
+        "padding",
+        {
+            "HEIGHT": height,
+            "WIDTH": width,
+            "C": C,
+            "BITS": bits,
+            "PAD": pad,
+            "VALUE": value,
+            "SIMD": SIMD,
+        },
+        SIMD * bits,
+        SIMD * bits,
+        words(images, SIMD, bits),
+        words(found, SIMD, bits),
+        group=wide * C // SIMD,
+        interval=wide * C // SIMD,
+    )
+
+
+def random_padding(index: int, rng: Rng) -> Case:
+    height, width, C = (int(rng.integers(1, 9)) for _ in range(3))
+    bits = pick(rng, [1, 1, 3, 8])
+    value = int(rng.integers(0, 1 << bits))
+    return padding(
+        f"padding{index}",
+        rng,
+        height,
+        width,
+        C,
+        int(rng.integers(1, 4)),
+        pick(rng, divisors(C)),
+        bits,
+        value,
+    )
+
+
+def vvu(name: str, rng: Rng, C: int, K: int, PE: int, SIMD: int) -> Case:
+    folds = C // PE
+    weights = rng.integers(0, 2, (C, K))
+    windows = rng.integers(0, 2, (max(6, 240 * PE * SIMD // (C * K)), K, C))
+    windows[0] = weights.T  # the largest counts
+    windows[1] = 1 - weights.T  # the smallest
+    bits = K.bit_length() + int(rng.integers(0, 3))
+    channels = [range(f * PE, (f + 1) * PE) for f in range(folds)]
+    places = [range(s * SIMD, (s + 1) * SIMD) for s in range(K // SIMD)]
+    if SIMD > 1:
+        steps = [(cs, ks) for cs in channels for ks in places]
+    else:
+        steps = [(cs, ks) for ks in places for cs in channels]
+    memory = [pack([weights[c, k] for c in cs for k in ks], 1) for cs, ks in steps]
+    counts = (windows == weights.T).sum(1)
+    width = K * C if SIMD > 1 else PE
+    return Case(
+        f"{name}-c{C}-k{K}-pe{PE}-simd{SIMD}",
+        "vvu_bin",
+        {"C": C, "K": K, "PE": PE, "SIMD": SIMD, "ACC_BITS": bits},
+        width,
+        PE * bits,
+        words(windows, width, 1),
+        words(counts, PE, bits),
+        group=folds,
+        memories={"WEIGHTS": (PE * SIMD, memory)},
+        interval=len(steps),
+    )
+
+
+def random_vvu(index: int, rng: Rng) -> Case:
+    C, K = int(rng.integers(1, 25)), int(rng.integers(1, 6)) ** 2
+    return vvu(f"vvu{index}", rng, C, K, pick(rng, divisors(C)), pick(rng, divisors(K)))
+
+
+RANDOM = (random_window, random_pool, random_mvu_int, random_padding, random_vvu)
 
 
 def chosen(rng: Rng) -> list[Case]:
@@ -179,12 +264,22 @@ def chosen(rng: Rng) -> list[Case]:
         window("cnv-first-parallel", rng, 32, 32, 3, 3, bits=8, parallel=1),
         window("cnv-second", rng, 30, 30, 64, 3, SIMD=64, repeat=2),
         window("cnv-folded", rng, 12, 12, 32, 3, SIMD=8, parallel=1),
+        window("skipping-far", rng, 4, 6, 3, 1, 3, parallel=1),
         pool("cnv", rng, 28, 28, 64, 2, 16),
         pool("block", rng, 10, 10, 16, 2, 4, 1),
         pool("one", rng, 2, 2, 1, 2, 1),
-        mvu_int("cnv-first", rng, 27, 64, 8, 27, replay=1),
+        mvu_int("cnv-first", rng, 27, 64, 8, 27),
         mvu_int("folded", rng, 27, 8, 2, 9),
         mvu_int("one", rng, 1, 1, 1, 1, 1),
+        padding("bits", rng, 7, 6, 8, 1, 4),
+        padding("bytes", rng, 5, 5, 3, 2, 3, 8, 128),
+        padding("one", rng, 1, 1, 1, 1, 1),
+        vvu("words", rng, 16, 9, 4, 1),
+        vvu("word", rng, 6, 9, 6, 1),
+        vvu("windows", rng, 16, 9, 4, 9),
+        vvu("rows", rng, 16, 9, 2, 3),
+        vvu("whole", rng, 8, 9, 8, 9),
+        vvu("one", rng, 1, 1, 1, 1),
     ]
 
 

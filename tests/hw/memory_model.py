@@ -22,6 +22,19 @@ def never(address: int) -> int:
     return OKAY
 
 
+class Ports:
+    """A device under test whose ports begin otherwise than the benches say: {their word: its}."""
+
+    def __init__(self, dut: object, begins: dict[str, str]) -> None:
+        self._dut, self._begins = dut, begins
+
+    def __getattr__(self, name: str) -> object:
+        for theirs, own in self._begins.items():
+            if name.startswith(theirs):
+                return getattr(self._dut, own + name.removeprefix(theirs))
+        return getattr(self._dut, name)
+
+
 @dataclass
 class Memory:
     """Bytes at `data` from address `base` on. `start()` it as a coroutine."""

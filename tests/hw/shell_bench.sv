@@ -52,35 +52,7 @@ module shell_bench #(
   output logic [1:0]           gp0_rresp,
   output logic                 gp0_rlast,
 
-  output logic                 m_axi_arvalid,
-  input  logic                 m_axi_arready,
-  output logic [5:0]           m_axi_arid,
-  output logic [ADDR_BITS-1:0] m_axi_araddr,
-  output logic [7:0]           m_axi_arlen,
-  output logic [2:0]           m_axi_arsize,
-  output logic [1:0]           m_axi_arburst,
-  input  logic                 m_axi_rvalid,
-  output logic                 m_axi_rready,
-  input  logic [5:0]           m_axi_rid,
-  input  logic [63:0]          m_axi_rdata,
-  input  logic [1:0]           m_axi_rresp,
-  input  logic                 m_axi_rlast,
-  output logic                 m_axi_awvalid,
-  input  logic                 m_axi_awready,
-  output logic [5:0]           m_axi_awid,
-  output logic [ADDR_BITS-1:0] m_axi_awaddr,
-  output logic [7:0]           m_axi_awlen,
-  output logic [2:0]           m_axi_awsize,
-  output logic [1:0]           m_axi_awburst,
-  output logic                 m_axi_wvalid,
-  input  logic                 m_axi_wready,
-  output logic [63:0]          m_axi_wdata,
-  output logic [7:0]           m_axi_wstrb,
-  output logic                 m_axi_wlast,
-  input  logic                 m_axi_bvalid,
-  output logic                 m_axi_bready,
-  input  logic [5:0]           m_axi_bid,
-  input  logic [1:0]           m_axi_bresp
+  `MEMORY_PORTS
 );
   assign {m_axi_arid, m_axi_awid} = '0;
   assign {m_axi_arsize, m_axi_awsize} = {3'd3, 3'd3};

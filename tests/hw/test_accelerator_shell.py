@@ -12,7 +12,7 @@ from hanbit_board import register_map
 from flow import tools
 from flow.errors import UserError
 from flow.implement import boards, synthesis
-from flow.paths import ROOT, RTL
+from flow.paths import ROOT, RTL, SIM
 from flow.shell import generate, hwh, layout, registers
 from flow.shell.layout import Input, Output
 
@@ -20,9 +20,11 @@ from flow.shell.layout import Input, Output
 PIXELS = layout.parameters(Input(16, 8, 8, 49), Output(1, 4, 8, False, 1), 128, 8)
 PACKED = layout.parameters(Input(49, 1, 1, 16), Output(2, 10, 16, True, 5), 56, 24)
 
+BENCH = [HERE / "memory_ports.svh", HERE / "shell_bench.sv"]
+
 
 def build(folder, parameters):
-    return cocotb_bench.build(folder, "shell_bench", parameters, [HERE / "shell_bench.sv"])
+    return cocotb_bench.build(folder, "shell_bench", parameters, BENCH)
 
 
 def test_pixels_in_labels_out(tmp_path):
@@ -39,9 +41,13 @@ def test_packed_images_in_scores_out(tmp_path):
 
 
 def test_the_top_of_the_pynq_z2(tmp_path):
-    """The same through the pins of the PS7."""
-    more = [HERE / "pynq_bench.sv", ROOT / "hw/boards/pynq-z2/pynq_z2.sv"]
-    built = cocotb_bench.build(tmp_path, "pynq_bench", {}, more)
+    """The same through the pins of the PS7, as the simulated board has them."""
+    given = ", ".join(f".{k}({v})" for k, v in (PIXELS | {"BUILD": "32'hC0FFEE11"}).items())
+    macros = {"BOARD_TOP": "pynq_z2", "BOARD_PARAMETERS": given}
+    text = "".join(f"`define {name} {value}\n" for name, value in macros.items())
+    (tmp_path / "parameters.svh").write_text(text)
+    zynq = [SIM / "zynq.sv", SIM / "board" / "board.sv", ROOT / "hw/boards/pynq-z2/pynq_z2.sv"]
+    built = cocotb_bench.build(tmp_path, "board", {}, [*zynq, HERE / "pynq_core.sv"])
     program = replace(built, parameters=PIXELS | {"ADDR_BITS": 32})
     program.run("bench_shell", only="registers|every_access|batches$|errors|port")
 

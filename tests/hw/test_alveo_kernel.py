@@ -16,7 +16,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "flow"))
 from graphs import images as random_images
 from graphs import mlp, randomly_folded
 
-from flow import cli, reference, stages, tools
+from flow import cli, reference, runs, tools
 from flow.graph import Graph
 from flow.implement import boards
 from flow.implement.sources import write_sources
@@ -91,7 +91,7 @@ def test_lint(tmp_path, ap_ctrl, bits):
 @pytest.mark.slow
 def test_mlp_digits_as_the_flow_stages_it(tmp_path, monkeypatch, capsys):
     """`make bitstream BOARD=alveo-u250` without Vitis, then the kernel on all test images."""
-    monkeypatch.setattr(stages, "BUILD", tmp_path / "build")
+    monkeypatch.setattr(runs, "BUILD", tmp_path / "build")
     monkeypatch.setenv("PATH", "/usr/bin:/bin")
     held = {s: signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)}
     try:

@@ -52,7 +52,26 @@ STREAMS = FIFOS | {
         1,
         4,
     ),
+    "average": (
+        "acc_pool",
+        ".PIXELS(3), .C(4), .PE(2), .IN_BITS(2), .OUT_BITS(4)",
+        4,
+        8,
+    ),
     "pool": ("max_pool", ".HEIGHT(4), .WIDTH(4), .C(2), .PE(1), .BLOCK(1)", 1, 1),
+    "padding": (
+        "padding",
+        ".HEIGHT(2), .WIDTH(2), .C(2), .BITS(2), .PAD(1), .VALUE(1), .SIMD(1)",
+        2,
+        2,
+    ),
+    "channels": ("vvu_bin", '.C(4), .K(4), .PE(2), .WEIGHTS("zero.mem")', 2, 8),
+    "whole channels": (
+        "vvu_bin",
+        '.C(4), .K(4), .PE(2), .SIMD(2), .WEIGHTS("zero.mem")',
+        16,
+        8,
+    ),
     "numbers": (
         "mvu_int",
         '.MW(4), .MH(4), .PE(2), .SIMD(2), .IN_BITS(2), .ACC_BITS(5), .WEIGHTS("zero.mem")',
@@ -74,19 +93,45 @@ STREAMS = FIFOS | {
 }
 
 
+# name: (module, parameters, bits of each input, bits of each output), streams side by side
+BRANCHES = {
+    "fork": ("axis_fork", ".WIDTH(2), .OUTPUTS(3)", (2,), (2, 2, 2)),
+    "add": ("add_streams", ".PE(2), .A_BITS(2), .B_BITS(1), .OUT_BITS(3)", (4, 2), (6,)),
+}
+
+
 def prove(folder: Path, stream: tuple[str, str, int, int], order: bool) -> None:
     """Raise ToolError where a property fails or cannot be proved."""
     module, parameters, in_bits, out_bits = stream
+    prove_branches(folder, (module, parameters, (in_bits,), (out_bits,)), order)
+
+
+def prove_branches(folder: Path, stream: tuple, order: bool) -> None:
+    """The same of a module with several streams: rules for each pair of one in and one out."""
+    module, parameters, ins, outs = stream
+    rules = "".join(
+        f"""  stream_rules #(.IN_BITS({n}), .OUT_BITS({m}), .ORDER({int(order)})) u_rules_{i}_{j} (
+    .aclk, .aresetn,
+    .s_axis_tdata(s_axis_tdata[{sum(ins[:i])} +: {n}]),
+    .s_axis_tvalid(s_axis_tvalid[{i}]), .s_axis_tready(s_axis_tready[{i}]),
+    .m_axis_tdata(m_axis_tdata[{sum(outs[:j])} +: {m}]),
+    .m_axis_tvalid(m_axis_tvalid[{j}]), .m_axis_tready(m_axis_tready[{j}]));
+"""
+        for i, n in enumerate(ins)
+        for j, m in enumerate(outs)
+    )
     (folder / "zero.mem").write_text("0\n" * 16)
     (folder / "proof.sv").write_text(f"""module proof (
-  input logic aclk, aresetn, s_axis_tvalid, m_axis_tready,
-  input logic [{in_bits - 1}:0] s_axis_tdata
+  input logic aclk, aresetn,
+  input logic [{len(ins) - 1}:0] s_axis_tvalid,
+  input logic [{len(outs) - 1}:0] m_axis_tready,
+  input logic [{sum(ins) - 1}:0] s_axis_tdata
 );
-  logic s_axis_tready, m_axis_tvalid;
-  logic [{out_bits - 1}:0] m_axis_tdata;
+  logic [{len(ins) - 1}:0] s_axis_tready;
+  logic [{len(outs) - 1}:0] m_axis_tvalid;
+  logic [{sum(outs) - 1}:0] m_axis_tdata;
   {module} #({parameters}) u_dut (.*);
-  stream_rules #(.IN_BITS({in_bits}), .OUT_BITS({out_bits}), .ORDER({int(order)})) u_rules (.*);
-endmodule
+{rules}endmodule
 """)
     files = " ".join(map(str, [*sorted(RTL.glob("*.sv")), HERE / "broken.sv", RULES]))
     how = f"-tempinduct-baseonly -maxsteps {LENGTH}" if order else "-tempinduct -maxsteps 8"
@@ -103,6 +148,11 @@ endmodule
 @pytest.mark.parametrize("name", STREAMS)
 def test_output_is_stable_while_stalled(name: str, tmp_path: Path) -> None:
     prove(tmp_path, STREAMS[name], order=False)
+
+
+@pytest.mark.parametrize("name", BRANCHES)
+def test_each_output_of_a_branch_is_stable(name: str, tmp_path: Path) -> None:
+    prove_branches(tmp_path, BRANCHES[name], order=False)
 
 
 @pytest.mark.parametrize("name", FIFOS)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import branch_cases
 import cases
 import image_cases
 import numpy as np
@@ -12,10 +13,10 @@ from benches import RTL, wrappers
 
 from flow import tools
 
-SOURCES = sorted(RTL.glob("*.sv"))
+SOURCES = [*sorted(RTL.glob("*.sv")), branch_cases.SOURCE]
 CASES = [
     case
-    for module in (cases, image_cases)
+    for module in (cases, image_cases, branch_cases)
     for case in module.chosen(np.random.default_rng(11)) + module.sample(seed=3, each=5)
 ]
 
@@ -24,7 +25,6 @@ ILLEGAL = {
         ({"MH": 10, "PE": 3}, "PE must divide MH"),
         ({"MW": 10, "SIMD": 4}, "SIMD must divide MW"),
         ({"MW": 64, "ACC_BITS": 6}, "ACC_BITS cannot hold"),
-        ({"REPLAY": 2}, "REPLAY is 0 or 1"),
     ],
     "threshold": [
         ({"C": 10, "PE": 4}, "PE must divide C"),
@@ -50,6 +50,27 @@ ILLEGAL = {
         ({"PE": 3}, "PE must divide MH"),
         ({"SIMD": 4}, "SIMD must divide MW"),
         ({"ACC_BITS": 7}, "ACC_BITS must be"),
+    ],
+    "axis_fork": [({"OUTPUTS": 1}, "OUTPUTS must be at least 2")],
+    "add_streams": [
+        ({"A_BITS": 6}, "OUT_BITS cannot hold"),
+        ({"B_SIGNED": 2}, "are 0 or 1"),
+    ],
+    "acc_pool": [
+        ({"C": 6, "PE": 4}, "PE must divide C"),
+        ({"PIXELS": 32}, "OUT_BITS cannot hold"),
+        ({"PIXELS": 0}, "PIXELS must be"),
+        ({"BIPOLAR": 1, "PIXELS": 17}, "OUT_BITS cannot hold"),
+    ],
+    "padding": [
+        ({"PAD": 0}, "PAD must be"),
+        ({"C": 6, "SIMD": 4}, "SIMD must divide C"),
+        ({"BITS": 2, "VALUE": 4}, "VALUE does not fit"),
+    ],
+    "vvu_bin": [
+        ({"PE": 3}, "PE must divide C"),
+        ({"SIMD": 2}, "SIMD must divide K"),
+        ({"K": 16, "ACC_BITS": 4}, "ACC_BITS cannot hold"),
     ],
     "signed_sum": [({"N": 4, "OUT_BITS": 10}, "OUT_BITS cannot hold")],
     "ram": [({"DEPTH": 2049}, "DEPTH 2..2048")],

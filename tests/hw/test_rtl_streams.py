@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import branch_cases
 import cases
 import image_cases
 import numpy as np
 import pytest
 from benches import HERE, Case, Result, run
 
+MODULES = (cases, image_cases, branch_cases)
 CASES = [
     case
-    for module in (cases, image_cases)
+    for module in MODULES
     for case in module.chosen(np.random.default_rng(11)) + module.sample(seed=3, each=5)
 ]
-MANY = cases.sample(seed=4, each=40) + image_cases.sample(seed=4, each=40)
+MANY = [case for module in MODULES for case in module.sample(seed=4, each=40)]
 FAULTS = {
     1: "valid_dropped",
     2: "data_changed",
@@ -35,7 +37,7 @@ def check(case: Case, result: Result) -> None:
 
 @pytest.fixture(scope="module")
 def results(tmp_path_factory) -> dict[str, Result]:
-    return run(CASES, tmp_path_factory.mktemp("benches"))
+    return run(CASES, tmp_path_factory.mktemp("benches"), [branch_cases.SOURCE])
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
@@ -45,7 +47,7 @@ def test_module_equals_numpy(case: Case, results: dict[str, Result]) -> None:
 
 @pytest.mark.slow
 def test_many_random_parameters(tmp_path: Path) -> None:
-    results = run(MANY, tmp_path)
+    results = run(MANY, tmp_path, [branch_cases.SOURCE])
     for case in MANY:
         check(case, results[case.name])
 

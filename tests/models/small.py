@@ -5,7 +5,7 @@ from pathlib import Path
 
 import torch
 
-from models import loop, presets, train
+from models import loop, preset_rules, presets, train
 from models.feed import Feed
 from models.run import Run
 
@@ -23,7 +23,7 @@ def preset(**sections: dict) -> presets.Preset:
     }
     for name, changes in [*smaller.items(), *sections.items()]:
         whole = replace(whole, **{name: replace(getattr(whole, name), **changes)})
-    return presets.check("small", whole)
+    return preset_rules.check("small", whole)
 
 
 def run_of(wanted: presets.Preset, folder: Path, *seeds: int, epochs: int = 0) -> Run:

@@ -16,6 +16,7 @@ NETWORKS = {
     "MLP of pixels": {"hidden": (16, 12), "input": "pixels"},
     "convolutions of pixels": small.CONVOLUTIONS,
     "binary convolutions": small.CONVOLUTIONS | {"input": "binary", "hidden": (9, 8)},
+    "separable convolutions of pixels": small.CONVOLUTIONS | {"padding": 1, "separable": True},
 }
 every_network = pytest.mark.parametrize("network", NETWORKS.values(), ids=NETWORKS)
 

@@ -36,7 +36,9 @@ def test_the_presets_that_exist_have_finns_topologies():
     assert {n: s.input for n, s in students.items()} == {
         **dict.fromkeys(("mlp-digits", "tfc-mnist", "sfc-mnist", "lfc-mnist"), "binary"),
         "tfc-mnist-fast": "binary",
-        **dict.fromkeys(("conv-mnist", "cnv-cifar10"), "pixels"),
+        **dict.fromkeys(
+            ("conv-mnist", "cnv-cifar10", "depthwise-digits", "residual-mnist"), "pixels"
+        ),
     }
 
 

@@ -123,6 +123,25 @@ def test_the_features_have_the_shape_that_is_computed_for_them(blocks):
     assert tuple(seen.shape[1:]) == students.feature_shape((2, 7, 9), options)
 
 
+@pytest.mark.parametrize("kernel, padding", [(3, 1), (3, 0), (5, 2), (2, 1)])
+def test_borders_and_separable_convolutions(kernel, padding):
+    """Depthwise ones of the kernel's size, one of 1 x 1 behind each; borders of the least value."""
+    options = Student((5,), "pixels", ((4, 6), (8,)), kernel, padding=padding, separable=True)
+    student = students.BinaryNetwork((2, 12, 13), options, 3)
+    parts = dict(student.layers.named_children())
+    shapes = [tuple(p.weight.shape) for n, p in parts.items() if n.startswith("conv")]
+    square = (kernel, kernel)
+    assert shapes == [
+        *((4, 2, *square), (4, 1, *square), (6, 4, 1, 1)),
+        *((6, 1, *square), (8, 6, 1, 1)),
+    ]
+    borders = {n: p.value for n, p in parts.items() if n.startswith("pad")}
+    assert borders == ({"pad0": -128, "pad1": -1, "pad3": -1} if padding else {})
+    assert [n for n in parts if n.startswith("pool")] == ["pool2"]
+    seen = read_by(student, "sign4", torch.rand(1, 2, 12, 13))
+    assert tuple(seen.shape[1:]) == students.feature_shape((2, 12, 13), options)
+
+
 def test_too_many_convolutions_are_refused():
     deep = Student((5,), "pixels", ((8, 8), (8,)))
     with pytest.raises(UserError, match=r"block 1 leaves a map of 0 x 0 pixels of an image of 8"):

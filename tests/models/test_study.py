@@ -11,7 +11,7 @@ import pytest
 
 from flow.errors import UserError
 from flow.paths import ROOT
-from models import arms, data, presets, study, study_figures, workers
+from models import arms, data, preset_rules, presets, study, study_figures, workers
 from models.study_report import PICTURES
 
 SEEDS = (0, 1, 2, 3, 4, 5)
@@ -300,7 +300,7 @@ def test_any_number_of_epochs_makes_a_legal_preset(epochs):
     whole = presets.load("mlp-digits")
     staged = replace(whole, training=replace(whole.training, float_weight_epochs=40))
     for preset in (whole, staged):
-        short = presets.check("test", study.shortened(preset, epochs))
+        short = preset_rules.check("test", study.shortened(preset, epochs))
         assert short.training.epochs == epochs
     assert study.shortened(whole, 200).training.warmup_epochs == whole.training.warmup_epochs
     assert study.shortened(staged, 60).training.float_weight_epochs == 20

@@ -8,7 +8,7 @@ from onnx import helper
 from qonnx.core.modelwrapper import ModelWrapper
 from qonnx.transformation.base import Transformation
 
-from flow.lowering.chain import attribute
+from flow.lowering.product import attribute
 
 
 class CompleteConvolutions(Transformation):

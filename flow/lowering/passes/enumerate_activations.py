@@ -54,7 +54,7 @@ class EnumerateActivations(Transformation):
                 read_in = levels_of(encodings[i - 1], kept=False)
                 before = Encoding.of(Chain.of(model), i - 1, read_in, None)
                 thresholds = before.values(sums.T).T
-            write_segment(model, Chain.of(model), i, thresholds, levels)
+            write_segment(model, Chain.of(model), i, thresholds, levels, encodings[i].fill)
         return model.transform(InferShapes()).transform(InferDataTypes()), False
 
 
@@ -115,11 +115,12 @@ def write_segment(
     i: int,
     thresholds: np.ndarray | None,
     levels: np.ndarray,
+    fill: int,
 ) -> None:
     """Write segment i anew: MultiThreshold, MaxPool, Flatten, Mul and Add, where there is a need.
 
     `thresholds` (C, top), None to leave the pixels as they are; `levels`, one more than there are
-    thresholds, are the values that the product is to read.
+    thresholds, are the values that the product is to read, `levels[fill]` that of a border.
     """
     graph, product = model.graph, chain.products[i]
     start, end = chain.segment_start(i), chain.segment_end(i)
@@ -165,10 +166,11 @@ def write_segment(
         append("Mul", goal, tensor(half))
     if middle != 0:
         append("Add", goal, tensor(middle))
-    place = list(graph.node).index(product.node)
+    reader = product.pad or product.node
+    place = list(graph.node).index(reader)
     for node in reversed(nodes):
         graph.node.insert(place, node)
-    if nodes:
-        product.node.input[0] = nodes[-1].output[0]
-    else:
-        product.node.input[0] = start
+    reader.input[0] = nodes[-1].output[0] if nodes else start
+    if product.pad is not None:
+        del product.pad.input[2:]
+        product.pad.input.append(tensor(levels[fill]))

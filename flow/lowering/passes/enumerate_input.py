@@ -28,5 +28,5 @@ class EnumerateInput(Transformation):
         chain = Chain.of(model)
         _, encodings, _ = tables(chain, None)
         levels = levels_of(encodings[0], kept=True)
-        write_segment(model, chain, 0, input_thresholds(self.golden), levels)
+        write_segment(model, chain, 0, input_thresholds(self.golden), levels, encodings[0].fill)
         return model.transform(InferShapes()).transform(InferDataTypes()), False

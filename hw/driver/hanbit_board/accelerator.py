@@ -81,7 +81,7 @@ class Accelerator:
             )
         clock = self._board.clock_mhz()
         if abs(clock - wanted.clock_mhz) > CLOCK_TOLERANCE * wanted.clock_mhz:
-            raise errors.ClockError(f"FCLK0 runs at {clock} MHz, not at {wanted.clock_mhz}")
+            raise errors.ClockError(f"FCLK0 runs at {clock:g} MHz, not at {wanted.clock_mhz:g}")
         self._shell = shell = Shell(self._board.blocks())
         if (found := shell.read("shell", "ID")) != ID:
             raise errors.IdError(f"ID is 0x{found:08X}, not 0x{ID:08X}: another bitstream")

@@ -3,92 +3,11 @@
 // `board` instantiates the board's top, BOARD_TOP with BOARD_PARAMETERS (both in parameters.svh, written by
 // flow/board/model.py). The top's PS7 is the one below: nothing but wires to the ports of `board`, so
 // that the behaviour of the processing system is in C++. `fclk0` is FCLKCLK[0]; 1 to 3 stand still.
+// Needs zynq.sv.
 `include "parameters.svh"
-/* verilator lint_off DECLFILENAME */  // two of the vendor's primitives in one file
-module BUFG (
-    input  logic I,
-    output logic O
-);
-  assign O = I;
-endmodule
-
+/* verilator lint_off DECLFILENAME */  // a vendor's primitive beside the top
 module PS7 (
-    output logic [3:0]  FCLKCLK,
-    output logic [3:0]  FCLKRESETN,
-    input  logic        FPGAIDLEN,
-    input  logic [19:0] IRQF2P,
-    input  logic        MAXIGP0ACLK,
-    output logic        MAXIGP0AWVALID,
-    input  logic        MAXIGP0AWREADY,
-    output logic [11:0] MAXIGP0AWID,
-    output logic [31:0] MAXIGP0AWADDR,
-    output logic [3:0]  MAXIGP0AWLEN,
-    output logic [1:0]  MAXIGP0AWSIZE,
-    output logic [1:0]  MAXIGP0AWBURST,
-    output logic        MAXIGP0WVALID,
-    input  logic        MAXIGP0WREADY,
-    output logic [11:0] MAXIGP0WID,
-    output logic [31:0] MAXIGP0WDATA,
-    output logic [3:0]  MAXIGP0WSTRB,
-    output logic        MAXIGP0WLAST,
-    input  logic        MAXIGP0BVALID,
-    output logic        MAXIGP0BREADY,
-    input  logic [11:0] MAXIGP0BID,
-    input  logic [1:0]  MAXIGP0BRESP,
-    output logic        MAXIGP0ARVALID,
-    input  logic        MAXIGP0ARREADY,
-    output logic [11:0] MAXIGP0ARID,
-    output logic [31:0] MAXIGP0ARADDR,
-    output logic [3:0]  MAXIGP0ARLEN,
-    output logic [1:0]  MAXIGP0ARSIZE,
-    output logic [1:0]  MAXIGP0ARBURST,
-    input  logic        MAXIGP0RVALID,
-    output logic        MAXIGP0RREADY,
-    input  logic [11:0] MAXIGP0RID,
-    input  logic [31:0] MAXIGP0RDATA,
-    input  logic [1:0]  MAXIGP0RRESP,
-    input  logic        MAXIGP0RLAST,
-    input  logic        SAXIHP0ACLK,
-    input  logic        SAXIHP0RDISSUECAP1EN,
-    input  logic        SAXIHP0WRISSUECAP1EN,
-    input  logic        SAXIHP0ARVALID,
-    output logic        SAXIHP0ARREADY,
-    input  logic [5:0]  SAXIHP0ARID,
-    input  logic [31:0] SAXIHP0ARADDR,
-    input  logic [3:0]  SAXIHP0ARLEN,
-    input  logic [1:0]  SAXIHP0ARSIZE,
-    input  logic [1:0]  SAXIHP0ARBURST,
-    input  logic [3:0]  SAXIHP0ARCACHE,
-    input  logic [1:0]  SAXIHP0ARLOCK,
-    input  logic [2:0]  SAXIHP0ARPROT,
-    input  logic [3:0]  SAXIHP0ARQOS,
-    output logic        SAXIHP0RVALID,
-    input  logic        SAXIHP0RREADY,
-    output logic [5:0]  SAXIHP0RID,
-    output logic [63:0] SAXIHP0RDATA,
-    output logic [1:0]  SAXIHP0RRESP,
-    output logic        SAXIHP0RLAST,
-    input  logic        SAXIHP0AWVALID,
-    output logic        SAXIHP0AWREADY,
-    input  logic [5:0]  SAXIHP0AWID,
-    input  logic [31:0] SAXIHP0AWADDR,
-    input  logic [3:0]  SAXIHP0AWLEN,
-    input  logic [1:0]  SAXIHP0AWSIZE,
-    input  logic [1:0]  SAXIHP0AWBURST,
-    input  logic [3:0]  SAXIHP0AWCACHE,
-    input  logic [1:0]  SAXIHP0AWLOCK,
-    input  logic [2:0]  SAXIHP0AWPROT,
-    input  logic [3:0]  SAXIHP0AWQOS,
-    input  logic        SAXIHP0WVALID,
-    output logic        SAXIHP0WREADY,
-    input  logic [5:0]  SAXIHP0WID,
-    input  logic [63:0] SAXIHP0WDATA,
-    input  logic [7:0]  SAXIHP0WSTRB,
-    input  logic        SAXIHP0WLAST,
-    output logic        SAXIHP0BVALID,
-    input  logic        SAXIHP0BREADY,
-    output logic [5:0]  SAXIHP0BID,
-    output logic [1:0]  SAXIHP0BRESP
+    `PS7_PORTS
 );
   assign FCLKCLK = {3'd0, board.fclk0};
   assign FCLKRESETN = {4{board.fclk_resetn}};
@@ -96,21 +15,21 @@ module PS7 (
   assign MAXIGP0AWVALID = board.gp0_awvalid;
   assign MAXIGP0AWID = board.gp0_awid;
   assign MAXIGP0AWADDR = board.gp0_awaddr;
-  assign MAXIGP0AWLEN = board.gp0_awlen;
-  assign MAXIGP0AWSIZE = 2'd2;
-  assign MAXIGP0AWBURST = 2'd1;
+  assign MAXIGP0AWLEN = board.gp0_awlen[3:0];
+  assign MAXIGP0AWSIZE = board.gp0_awsize[1:0];
+  assign MAXIGP0AWBURST = board.gp0_awburst;
   assign MAXIGP0WVALID = board.gp0_wvalid;
   assign MAXIGP0WID = board.gp0_awid;
   assign MAXIGP0WDATA = board.gp0_wdata;
-  assign MAXIGP0WSTRB = 4'b1111;
+  assign MAXIGP0WSTRB = board.gp0_wstrb;
   assign MAXIGP0WLAST = board.gp0_wlast;
   assign MAXIGP0BREADY = board.gp0_bready;
   assign MAXIGP0ARVALID = board.gp0_arvalid;
   assign MAXIGP0ARID = board.gp0_arid;
   assign MAXIGP0ARADDR = board.gp0_araddr;
-  assign MAXIGP0ARLEN = board.gp0_arlen;
-  assign MAXIGP0ARSIZE = 2'd2;
-  assign MAXIGP0ARBURST = 2'd1;
+  assign MAXIGP0ARLEN = board.gp0_arlen[3:0];
+  assign MAXIGP0ARSIZE = board.gp0_arsize[1:0];
+  assign MAXIGP0ARBURST = board.gp0_arburst;
   assign MAXIGP0RREADY = board.gp0_rready;
   assign board.gp0_awready = MAXIGP0AWREADY;
   assign board.gp0_wready = MAXIGP0WREADY;
@@ -167,6 +86,7 @@ module PS7 (
 endmodule
 /* verilator lint_on DECLFILENAME */
 
+// Lengths and sizes of GP0 are as wide as AXI4's, which test benches drive; the PS7 has the lower bits.
 module board (
     input  logic        fclk0,
     input  logic        fclk_resetn,
@@ -177,10 +97,13 @@ module board (
     output logic        gp0_awready,
     input  logic [11:0] gp0_awid,
     input  logic [31:0] gp0_awaddr,
-    input  logic [3:0]  gp0_awlen,
+    input  logic [7:0]  gp0_awlen,
+    input  logic [2:0]  gp0_awsize,
+    input  logic [1:0]  gp0_awburst,
     input  logic        gp0_wvalid,
     output logic        gp0_wready,
     input  logic [31:0] gp0_wdata,
+    input  logic [3:0]  gp0_wstrb,
     input  logic        gp0_wlast,
     output logic        gp0_bvalid,
     input  logic        gp0_bready,
@@ -190,7 +113,9 @@ module board (
     output logic        gp0_arready,
     input  logic [11:0] gp0_arid,
     input  logic [31:0] gp0_araddr,
-    input  logic [3:0]  gp0_arlen,
+    input  logic [7:0]  gp0_arlen,
+    input  logic [2:0]  gp0_arsize,
+    input  logic [1:0]  gp0_arburst,
     output logic        gp0_rvalid,
     input  logic        gp0_rready,
     output logic [11:0] gp0_rid,
