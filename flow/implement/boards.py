@@ -95,9 +95,7 @@ def load(name: str, folder: Path = BOARDS) -> Board:
     vitis = toolchain == "vitis"
     border = {port: tuple(corners) for port, corners in body.pop("border", {}).items()}
     if wrong := [port for port, corners in border.items() if len(corners) != 4]:
-        raise UserError(
-            f"{path}: [border] {wrong[0]} needs four numbers: x0, y0, x1, y1"
-        )
+        raise UserError(f"{path}: [border] {wrong[0]} needs four numbers: x0, y0, x1, y1")
     taken = _Taken(path, body)
     clock = _Taken(path, taken("clock", dict))
     board = Board(

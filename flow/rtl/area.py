@@ -37,7 +37,7 @@ MAPPED_ROM_DEPTH = 256  # up to here hw/yosys/rom_lut.v needs one LUT6 for 64 wo
 BLOCK_WORDS = 2048  # of a block RAM; deeper ones are narrower than those that are proven
 BLOCK_BITS = 10  # of a word at least, likewise
 LOADS = 12  # of a driver, before flow/implement/fanout.py copies it
-ENABLED = 48  # flip-flops of one enable, likewise
+ENABLED = 16  # flip-flops of one enable, likewise
 
 
 @dataclass(frozen=True)
@@ -329,7 +329,8 @@ def _sliding_window(layer: SlidingWindow, source: Stream) -> Area:
 def _acc_pool(layer: GlobalAccPool, source: Stream, out_bits: int) -> Area:
     folds, word = source.channels // layer.PE, layer.PE * out_bits
     counters = sum(ceil(log2(n)) for n in (folds, source.pixels) if n > 1)
-    return Area(2 * counters + 6 + 2 * word, counters + 4 + (folds + 2) * word)
+    luts = counters + 2 + word + layer.PE * source.bits
+    return Area(luts, counters + 4 + (folds + 2) * word)
 
 
 def _max_pool(layer: MaxPool, source: Stream) -> Area:

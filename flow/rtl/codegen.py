@@ -21,24 +21,18 @@ import numpy as np
 
 from flow.errors import UserError
 from flow.graph import (
-    AddStreams,
     Depthwise,
-    GlobalAccPool,
     Graph,
-    LabelSelect,
     Layer,
     MatrixVector,
-    MaxPool,
-    Padding,
-    SlidingWindow,
-    Stream,
     Threshold,
 )
 from flow.paths import RTL
 from flow.pipeline import write_atomically
 from flow.rtl import deadlock, packing, supported
-from flow.rtl.area import fifo_uses_block_ram, pool_uses_block_ram, uses_block_ram
+from flow.rtl.area import fifo_uses_block_ram
 from flow.rtl.glue import Width, glue, producer
+from flow.rtl.parameters import module_of, parameters_of
 from flow.rtl.top import top_text
 
 DESIGN = "design.json"
@@ -209,9 +203,9 @@ class _Builder:
         for layer in layers:
             sources = [self._joined(layer, source) for source in layer.sources]
             target = self._tap(layer.target, layer.out_parallel)
-            parameters = self._parameters(layer)
+            parameters = parameters_of(graph, layer, self._memory)
             name = self.instances[layer.name]
-            self._unit(name, self._module(layer), layer, sources, [target], parameters)
+            self._unit(name, module_of(graph, layer), layer, sources, [target], parameters)
             self._hand_on(target)
 
     def _hand_on(self, tap: Tap) -> None:
@@ -270,100 +264,6 @@ class _Builder:
         read, written = (tuple(tap.net for tap in taps) for taps in (sources, targets))
         self.units.append(Unit(name, module, layer.name, read, written, parameters))
 
-    def _module(self, layer: Layer) -> str:
-        if isinstance(layer, MatrixVector) and self.graph.streams[layer.source].dtype != "BINARY":
-            return "mvu_int"
-        return MODULES[layer.kind]
-
-    def _parameters(self, layer: Layer) -> dict[str, int | str]:
-        source, target = self.graph.streams[layer.source], self.graph.streams[layer.target]
-        if isinstance(layer, MatrixVector):
-            signed = int(source.type.signed())
-            numbers = {"IN_BITS": source.bits, "SIGNED": signed} if source.dtype != "BINARY" else {}
-            return {
-                "MW": layer.MW,
-                "MH": layer.MH,
-                "PE": layer.PE,
-                "SIMD": layer.SIMD,
-                **numbers,
-                "ACC_BITS": target.bits,
-                "BLOCK": int(uses_block_ram(layer)),
-                "WEIGHTS": self._memory(layer, "weights"),
-            }
-        if isinstance(layer, Depthwise):
-            return {
-                "C": layer.channels,
-                "K": layer.places,
-                "PE": layer.PE,
-                "SIMD": layer.SIMD,
-                "ACC_BITS": target.bits,
-                "WEIGHTS": self._memory(layer, "weights"),
-            }
-        if isinstance(layer, (SlidingWindow, MaxPool, Padding)):
-            return self._image_parameters(layer, source)
-        if isinstance(layer, Threshold):
-            return {
-                "C": layer.channels,
-                "PE": layer.PE,
-                "LEVELS": layer.levels,
-                "IN_BITS": source.bits,
-                "OUT_BITS": target.bits,
-                "SIGNED": int(source.type.signed()),
-                "UNIFORM": int(layer.uniform),
-                "BLOCK": 0,
-                "THRESHOLDS": self._memory(layer, "thresholds"),
-            }
-        if isinstance(layer, LabelSelect):
-            return {
-                "CLASSES": layer.classes,
-                "PE": layer.PE,
-                "IN_BITS": source.bits,
-                "OUT_BITS": target.bits,
-                "SIGNED": int(source.type.signed()),
-            }
-        if isinstance(layer, AddStreams):
-            other = self.graph.streams[layer.shortcut]
-            return {
-                "PE": layer.PE,
-                "A_BITS": source.bits,
-                "A_SIGNED": int(source.type.signed()),
-                "B_BITS": other.bits,
-                "B_SIGNED": int(other.type.signed()),
-                "OUT_BITS": target.bits,
-            }
-        if isinstance(layer, GlobalAccPool):
-            return {
-                "PIXELS": source.pixels,
-                "C": source.channels,
-                "PE": layer.PE,
-                "IN_BITS": source.bits,
-                "OUT_BITS": target.bits,
-                "SIGNED": int(source.type.signed()),
-                "BIPOLAR": int(layer.bipolar),
-            }
-        raise UserError(f"layer {layer.name}: no RTL module for a layer of kind {layer.kind}")
-
-    @staticmethod
-    def _image_parameters(
-        layer: SlidingWindow | MaxPool | Padding, source: Stream
-    ) -> dict[str, int | str]:
-        height, width, channels = source.shape
-        parameters: dict[str, int | str] = {"HEIGHT": height, "WIDTH": width, "C": channels}
-        if isinstance(layer, MaxPool):
-            block = int(pool_uses_block_ram(layer, source))
-            return parameters | {"SIZE": layer.size, "PE": layer.PE, "BLOCK": block}
-        if isinstance(layer, Padding):
-            border = {"BITS": source.bits, "PAD": layer.size, "VALUE": layer.value}
-            return parameters | border | {"SIMD": layer.SIMD}
-        return parameters | {
-            "BITS": source.bits,
-            "KERNEL": layer.kernel,
-            "STRIDE": layer.stride,
-            "SIMD": layer.SIMD,
-            "PARALLEL": int(layer.parallel_window > 0),
-            "REPEAT": 1,
-        }
-
     def _memory(self, layer: Layer, array: str) -> str:
         file = f"{self.instances[layer.name]}_{array}.mem"
         words = memory_words(self.graph, Memory(file, layer.name, array, 0, 0))
@@ -386,18 +286,6 @@ def _unique(wanted: str, taken: set[str]) -> str:
     taken.add(name.lower())
     return name
 
-
-MODULES = {
-    "threshold": "threshold",
-    "mvu_bin": "mvu_bin",  # mvu_int where numbers come in
-    "padding": "padding",
-    "sliding_window": "sliding_window",
-    "vvu_bin": "vvu_bin",
-    "max_pool": "max_pool",
-    "add_streams": "add_streams",
-    "acc_pool": "acc_pool",
-    "label_select": "label_select",
-}
 
 # Words that a layer or tensor could be called and SystemVerilog keeps for itself, and our ports.
 _WORDS = """

@@ -13,6 +13,8 @@ def test_estimates_are_near_what_is_synthesised(tmp_path):
         assert abs(row["lut_error_percent"]) <= 15, row
         assert row["estimated"]["bram36"] == row["synthesised"]["bram36"]
     assert total["synthesised"]["lut"] == sum(row["synthesised"]["lut"] for row in rows)
-    lines = table(result).splitlines()
-    assert len(lines) == 5
-    assert len({line.count("|") for line in lines}) == 1
+    layers, _, networks = table(result).partition("\n\n")
+    assert len(layers.splitlines()) == 2 + len(result["rows"])
+    assert len(networks.splitlines()) == 2 + len(result["routed"])
+    for lines in (layers.splitlines(), networks.splitlines()):
+        assert len({line.count("|") for line in lines}) == 1

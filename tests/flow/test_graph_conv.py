@@ -149,16 +149,6 @@ def test_a_stream_too_narrow_for_sums():
         replace(graph, streams=narrow).check()
 
 
-def test_signed_numbers_are_no_input_of_a_product():
-    graph = conv_graph(0)
-    streams = {
-        name: replace(s, dtype="INT8") if s.dtype == "UINT8" else s
-        for name, s in graph.streams.items()
-    }
-    with pytest.raises(UserError, match="needs 27 x BINARY or UINT"):
-        replace(graph, streams=streams).check()
-
-
 def pooling(size: int, dtype: str) -> Graph:
     pool = MaxPool("pool", "image", "out", size)
     streams = {
