@@ -128,7 +128,7 @@ def _timed() -> Iterator[dict[str, float]]:
     spent: dict[str, float] = {}
     start = time.perf_counter()
     yield spent
-    spent["seconds"] = round(time.perf_counter() - start, 2)
+    spent["seconds"] = time.perf_counter() - start
 
 
 def table(found: dict[str, Any]) -> str:
@@ -150,7 +150,7 @@ def table(found: dict[str, Any]) -> str:
     lines = ["| simulation | images | seconds | images/s | of what |", "|---" * 5 + "|"]
     for name, images, seconds, stage in rows:
         rate = images / max(seconds, 1e-9)
-        lines.append(f"| {name} | {images} | {seconds:g} | {rate:.4g} | {stage} |")
+        lines.append(f"| {name} | {images} | {seconds:.3g} | {rate:.4g} | {stage} |")
     lines += [
         "",
         f"{found['network']}, {found['images']}; "

@@ -222,7 +222,10 @@ def _graph(folder: Path) -> tuple[Reading, np.ndarray, np.ndarray, Traces]:
 def broken(graph: Graph, name: str, array: str) -> Graph:
     layer = graph.layer(name)
     values = getattr(layer, array).copy()
-    values[0, 0] = 1 - values[0, 0] if array == "weights" else values[0, 0] + 1
+    if array == "weights":
+        values[0, 0] = 1 - values[0, 0]
+    else:
+        values += 1  # one channel's sums may never lie at its threshold
     layers = tuple(type(x)(**{**vars(x), array: values}) if x.name == name else x for x in graph)
     return Graph(graph.name, layers, graph.streams, graph.input, graph.output)
 
