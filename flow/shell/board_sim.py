@@ -33,7 +33,7 @@ def compile_board(sources: Sources) -> Path:
         cwd=sources.folder,
         log=sources.folder / "verilator.log",
     )
-    return sources.folder / "board" / "board"
+    return (sources.folder / "board" / "board").resolve()
 
 
 def play(
