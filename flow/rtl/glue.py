@@ -79,10 +79,3 @@ def joint_cycles(graph: Graph, layer: Layer, before: Layer | None) -> int:
 def producer(graph: Graph, layer: Layer, source: str = "") -> Layer | None:
     """The layer that writes what a layer reads, its first source by default; None for the input."""
     return next((other for other in graph if other.target == (source or layer.source)), None)
-
-
-def source_parallel(graph: Graph, layer: Layer) -> int:
-    """Elements a beat on the stream that a layer reads, as its producer writes it."""
-    before = producer(graph, layer)
-    # The graph's input comes as its first layer wants it.
-    return before.out_parallel if before else layer.in_parallel
