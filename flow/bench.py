@@ -22,7 +22,7 @@ from flow.errors import UserError
 from flow.graph import Graph
 from flow.lowering import export, lower
 from flow.pipeline import STAMP, Pipeline, Stage, say, write_atomically
-from flow.rtl import estimate_check, folding, lane_cost, speed
+from flow.rtl import estimate_check, folding, lane_cost, speed, speeds
 from flow.shell import bench as shell_bench
 from models import bench as training
 from models import presets, zoo
@@ -171,6 +171,11 @@ def _simulation(preset: str, folder: Path) -> dict[str, Any]:
     return speed.bench(LARGEST, graph, model, wanted.hardware, given, folder)
 
 
+def _speeds(preset: str, folder: Path) -> dict[str, Any]:
+    given = speed.held_out(presets.load(LARGEST).data.name)[0]
+    return speeds.bench(LARGEST, kept_graph(LARGEST), given, folder)
+
+
 def _training(preset: str, folder: Path) -> dict[str, Any]:
     return training.bench(preset if preset in training.NETWORKS else "tfc-mnist")
 
@@ -209,6 +214,13 @@ PARTS = (
         _shell,
         shell_bench.table,
         (*RTL, *NETWORK, "flow/shell/*", "hw/boards/pynq-z2/*", "hw/sim/*", "hw/driver/**/*.py"),
+    ),
+    Part(
+        "speeds",
+        f"{LARGEST} folded for several speeds: simulated in RTL, synthesised, beside FINN's",
+        _speeds,
+        speeds.table,
+        (*RTL, *NETWORK),
     ),
     Part(
         "simulation",

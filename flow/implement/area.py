@@ -12,6 +12,7 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping
 from typing import Any
 
+from flow.implement import pairs
 from flow.implement.placed import PlacedCell, module
 
 SHELL = "shell"
@@ -76,8 +77,10 @@ def owners(
 
 
 def _base(name: str) -> str:
-    """The mapped cell that a packed carry chain, pad or buffer of nextpnr was made from."""
-    return name.split("$split$")[0].split("$PACKED")[0].split("$intcell$")[0]
+    """The mapped cell that a packed carry chain, pad, buffer or half of a LUT was made from."""
+    for mark in ("$split$", "$PACKED", "$intcell$", pairs.LOWER):
+        name = name.split(mark)[0]
+    return name
 
 
 def _neighbours(

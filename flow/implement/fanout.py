@@ -25,8 +25,9 @@ DEPTH = 4  # unnamed cells in a row whose place is guessed
 ROUNDS = 12  # copies load the drivers in front of them, which may then need copies too
 COPIED = FLIP_FLOPS | {"INV"} | {f"LUT{n}" for n in range(1, 7)}
 # Up to eight flip-flops share these pins of a slice, where they have enable and reset in common. An
-# enable of 16 fills two slices; with 48 the wires are 10 % shorter, and their enables too slow.
-SHARED_PINS = {"CE": 0.75, "R": 0.5, "S": 0.5, "CLR": 0.5, "PRE": 0.5}
+# enable of 24 fills three slices; with 48 the wires are 10 % shorter, and their enables too slow;
+# with 12 the placer does not end on 25 000 flip-flops, of too many enables for their slices.
+SHARED_PINS = {"CE": 0.5, "R": 0.5, "S": 0.5, "CLR": 0.5, "PRE": 0.5}
 WHOLE = {"WEA", "WEBWE"}
 """Pins of a block RAM that one driver serves: a word is written whole, and told by that."""
 

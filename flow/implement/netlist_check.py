@@ -17,7 +17,8 @@ from flow.errors import UserError
 Cells = dict[str, dict[str, Any]]
 """Cells of a module as Yosys' `write_json` lists them, by name."""
 
-LOGIC = {f"LUT{n}" for n in range(1, 7)} | {"CARRY4", "MUXF7", "MUXF8", "INV", "GND", "VCC"}
+LUTS = {f"LUT{n}" for n in range(1, 7)} | {"LUT6_2"}  # the last as two LUT5, see pairs.py
+LOGIC = LUTS | {"CARRY4", "MUXF7", "MUXF8", "INV", "GND", "VCC"}
 FLIP_FLOPS = {"FDRE", "FDSE", "FDCE", "FDPE"}
 BLOCK_RAM = {"RAMB18E1": (18, 36), "RAMB36E1": (18, 36, 72)}
 """Block RAMs and the widths of a port that were proven."""

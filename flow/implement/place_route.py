@@ -24,7 +24,7 @@ from typing import Any
 
 from flow import tools
 from flow.errors import UserError
-from flow.implement import border, interconnect, placed, timing
+from flow.implement import border, interconnect, pairs, placed, timing
 from flow.implement.boards import Board
 from flow.implement.placed import PlacementFault
 from flow.implement.synthesis import Netlist
@@ -152,21 +152,21 @@ def run_seed(
     work = folder / f"seed-{seed}"
     work.mkdir(parents=True, exist_ok=True)
     device = board.part
-    (work / "border.py").write_text(border.script(netlist.cells, board.border))
+    halved, options = pairs.write(netlist.path, work, border.script(netlist.cells, board.border))
     tools.run(
         "nextpnr-himbaechel-xilinx",
         *(
             "--device",
             device,
             "--json",
-            netlist.path.resolve(),
+            halved,
             "--seed",
             seed,
             "--freq",
             clock_mhz,
         ),
         *("-o", f"xdc={board.constraints.resolve()}", "-o", "fasm=design.fasm"),
-        *("--pre-place", "border.py", "--placer", "static", "--timing-allow-fail"),
+        *(*options, "--placer", "static", "--timing-allow-fail"),
         *("--report", "report.json", "--write", "routed.json"),
         cwd=work,
         log=work / "nextpnr.log",

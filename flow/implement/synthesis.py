@@ -39,12 +39,12 @@ class Netlist:
     def area(self) -> dict[str, float]:
         """LUT cells, flip-flops, block RAMs (of 36 kbit; half a one counts 0.5) and DSPs.
 
-        Inverters count as LUTs. The figure after placement differs: two LUT cells may share one
-        LUT, and carry chains take some.
+        Inverters count as LUTs, a LUT6_2 with its two outputs as one. The figure after placement
+        differs: two LUT cells may share one LUT, and carry chains take some.
         """
         count = Counter(cell["type"] for cell in self.cells.values())
         return {
-            "lut": count["INV"] + sum(count[f"LUT{n}"] for n in range(1, 7)),
+            "lut": count["INV"] + count["LUT6_2"] + sum(count[f"LUT{n}"] for n in range(1, 7)),
             "ff": sum(count[kind] for kind in FLIP_FLOPS),
             "bram36": count["RAMB36E1"] + 0.5 * count["RAMB18E1"],
             "dsp": sum(n for kind, n in count.items() if kind.startswith("DSP")),

@@ -31,13 +31,13 @@ from flow.rtl.glue import Fifo, Width
 # The XC7Z020 has 140 block RAMs of 36 kbit, and a design of 17 000 LUTs routes reliably.
 LUTS_A_BLOCK_RAM = 120
 SPAN = 3  # levels of LUTs between registers in popcount.sv
-SUM_SPAN = 2  # levels of adders between registers in signed_sum.sv
+SUM_SPAN = 1  # levels of adders between registers in signed_sum.sv
 UNMAPPED_ROM = 4.2  # LUTs for 64 words of a bit where Yosys maps a ROM by itself
 MAPPED_ROM_DEPTH = 256  # up to here hw/yosys/rom_lut.v needs one LUT6 for 64 words of a bit
 BLOCK_WORDS = 2048  # of a block RAM; deeper ones are narrower than those that are proven
 BLOCK_BITS = 10  # of a word at least, likewise
 LOADS = 12  # of a driver, before flow/implement/fanout.py copies it
-ENABLED = 16  # flip-flops of one enable, likewise
+ENABLED = 24  # flip-flops of one enable, likewise
 
 
 @dataclass(frozen=True)
@@ -92,16 +92,16 @@ def layer_area(graph: Graph, layer: Layer) -> Area:
 
 def _binary_matrix_vector(layer: MatrixVector, out_bits: int) -> Area:
     NF, SF = layer.MH // layer.PE, layer.MW // layer.SIMD
-    tree, latency = compressor_tree(layer.SIMD)
+    tree, latency = compressor_tree(layer.SIMD, NF * SF == 1)
     late = late_weights(layer)
     area = Area(lut=layer.PE * tree.lut, ff=layer.PE * tree.ff + 3 * (latency + late))
     if NF * SF == 1:
         area += Area(lut=-_shared(layer.PE, layer.SIMD))
-    area += _steps(NF, SF) + _columns(NF, SF, layer.SIMD) + rom_area(layer)
+    places = result_places(layer, out_bits)
+    area += _steps(NF, SF) + _columns(NF, SF, layer.SIMD, places > 0) + rom_area(layer)
     area += Area(ff=late * layer.SIMD + (layer.PE * layer.SIMD if late else 0))
     if SF > 1:
         area += Area(lut=layer.PE * out_bits, ff=layer.PE * out_bits)
-    places = result_places(layer, out_bits)
     if places == 0:
         return area + _copies(area.ff)  # the enable reaches all
     if places == 1:
@@ -127,7 +127,7 @@ def late_weights(layer: MatrixVector) -> int:
 def result_places(layer: MatrixVector, out_bits: int) -> int:
     """Places for finished rows in mvu_bin.sv; 0 where its pipeline stalls instead."""
     SF = layer.MW // layer.SIMD
-    tree = next(n for n, s in enumerate((6, 37, 307, 3360, layer.SIMD), 1) if s >= layer.SIMD)
+    tree = next(n for n, s in enumerate((6, 15, 104, 823, 8467, layer.SIMD), 1) if s >= layer.SIMD)
     places = ceil((tree + late_weights(layer) + (4 if SF > 1 else 3)) / SF)
     luts = 0 if places == 1 else out_bits * ceil(places / 4)
     return places if 16 * luts <= layer.SIMD else 0
@@ -137,10 +137,19 @@ def _number_matrix_vector(layer: MatrixVector, in_bits: int, out_bits: int) -> A
     NF, SF = layer.MH // layer.PE, layer.MW // layer.SIMD
     tree, latency = adder_tree(layer.SIMD, in_bits)
     area = Area(lut=layer.PE * tree.lut, ff=layer.PE * tree.ff + 3 * latency)
-    area += _steps(NF, SF) + _columns(NF, SF, layer.SIMD * in_bits) + rom_area(layer)
+    free = number_places(layer, out_bits) > 0
+    area += _steps(NF, SF) + _columns(NF, SF, layer.SIMD * in_bits, free) + rom_area(layer)
     if SF > 1:
         area += Area(lut=layer.PE * out_bits, ff=layer.PE * out_bits)
-    return area + _copies(area.ff)
+    if not free:
+        return area + _copies(area.ff)
+    places = number_places(layer, out_bits)
+    return area + Area(10, 7) + _block_fifo(places, layer.PE * out_bits)
+
+
+def number_places(layer: MatrixVector, out_bits: int) -> int:
+    """Places for finished rows in mvu_int.sv; 0 where its pipeline stalls instead."""
+    return 32 if layer.PE * out_bits >= 36 else 0
 
 
 def _steps(NF: int, SF: int) -> Area:
@@ -150,12 +159,15 @@ def _steps(NF: int, SF: int) -> Area:
     return Area(lut=steps + inner + 2, ff=steps + inner + 6)
 
 
-def _columns(NF: int, SF: int, bits: int) -> Area:
-    """The entry of a matrix-vector unit: what keeps the columns of a vector for all its rows."""
+def _columns(NF: int, SF: int, bits: int, free: bool = False) -> Area:
+    """The entry of a matrix-vector unit: what keeps the columns of a vector for all its rows.
+
+    free: the pipeline never stalls, and a flip-flop enables columns that are held for all steps.
+    """
     if NF == 1:
         return Area(ff=bits)
     if SF == 1:
-        return Area(ff=bits) + _copies(bits)
+        return Area(ff=bits + _copies(bits).lut) if free else Area(ff=bits) + _copies(bits)
     return Area(lut=bits, ff=SF * bits) + _copies(SF * bits)
 
 
@@ -165,12 +177,19 @@ def _copies(registers: float) -> Area:
 
 
 @cache
-def compressor_tree(lanes: int) -> tuple[Area, int]:
-    """Area and latency of popcount.sv for so many lanes; a mirror of compress.sv."""
+def compressor_tree(lanes: int, constant: bool = False) -> tuple[Area, int]:
+    """Area and latency of popcount.sv for so many lanes; a mirror of it and of compress.sv.
+
+    constant: the weights never change. Two functions of the same five bits count as one LUT.
+    """
     columns = lanes.bit_length()
-    groups = ceil(lanes / 3)
-    heights = [groups, groups - (lanes % 3 == 1), *[0] * columns][:columns]
-    luts, registers, latency, level = float(sum(heights)), 0, 0, 1
+    chains = lanes // 7 if lanes >= 12 and not constant else 0
+    by_threes = lanes - 4 * chains
+    groups = ceil(by_threes / 3)
+    carries = groups - (by_threes % 3 == 1)
+    heights = [groups, carries + 2 * chains, *[0] * columns][:columns]
+    luts, registers, latency = float(groups + carries + 2 * chains), 0, 0
+    level = 3 if chains else 1
     while True:
         if level == SPAN or (max(heights) <= 2 and level + 2 > SPAN):
             registers, latency, level = registers + sum(heights), latency + 1, 0
@@ -295,14 +314,14 @@ def _padding(layer: Padding, source: Stream) -> Area:
 def _depthwise(layer: Depthwise, out_bits: int) -> Area:
     folds, groups = layer.channels // layer.PE, layer.places // layer.SIMD
     width, depth = layer.PE * layer.SIMD, folds * groups
-    tree, latency = compressor_tree(layer.SIMD)
+    tree, latency = compressor_tree(layer.SIMD, depth == 1)
     area = Area(lut=layer.PE * tree.lut, ff=layer.PE * tree.ff + 3 * latency)
     if layer.SIMD > 1:
         area += _columns(folds * groups, 1, layer.weights.size)
         area += Area(lut=layer.weights.size - width)
     else:
         area += Area(ff=layer.PE)
-    area += _steps(folds, groups)
+    area += _steps(folds, groups) + Area(lut=6)  # control of the entry and of the pipeline
     if depth > 1:
         area += Area(lut=lut_rom(width, depth), ff=width)
     if groups > 1:

@@ -34,6 +34,7 @@ from flow.rtl.area import (
     glue_area,
     late_weights,
     layer_area,
+    number_places,
     result_places,
 )
 from flow.rtl.glue import Fifo, Width, glue, joint_cycles, producer
@@ -135,10 +136,11 @@ def _after_matrix_vector(graph: Graph, layer: MatrixVector, span: Span) -> Span:
     source, target = graph.streams[layer.source], graph.streams[layer.target]
     NF, SF = layer.MH // layer.PE, layer.MW // layer.SIMD
     if source.dtype == "BINARY":
-        delay = 1 + popcount_latency(layer.SIMD) + late_weights(layer)
+        delay = 1 + popcount_latency(layer.SIMD, NF * SF == 1) + late_weights(layer)
         delay += int(result_places(layer, target.bits) > 0)
     else:
         delay = 1 + adder_tree(layer.SIMD, source.bits)[1]
+        delay += 2 * int(number_places(layer, target.bits) > 0)
     delay += int(SF > 1)
     pixels = source.pixels
     pace = (span.last - span.first) / max(1, pixels * SF - 1)
@@ -150,7 +152,7 @@ def _after_matrix_vector(graph: Graph, layer: MatrixVector, span: Span) -> Span:
 def _after_depthwise(graph: Graph, layer: Depthwise, span: Span) -> Span:
     pixels = graph.streams[layer.source].pixels
     folds, groups = layer.channels // layer.PE, layer.places // layer.SIMD
-    delay = 1 + popcount_latency(layer.SIMD) + int(groups > 1)
+    delay = 1 + popcount_latency(layer.SIMD, folds * groups == 1) + int(groups > 1)
     steps = pixels * folds * groups
     if layer.SIMD > 1:
         last = np.maximum(span.last + folds * groups - 1, span.first + steps - 1)
@@ -185,6 +187,6 @@ def _after_window(graph: Graph, layer: SlidingWindow, span: Span) -> Span:
     return Span(first + delay, last + delay)
 
 
-def popcount_latency(lanes: int) -> int:
-    """Cycles of popcount.sv."""
-    return compressor_tree(lanes)[1]
+def popcount_latency(lanes: int, constant: bool = False) -> int:
+    """Cycles of popcount.sv; constant: its weights never change."""
+    return compressor_tree(lanes, constant)[1]

@@ -3,7 +3,7 @@
 For dot products of D bits, synthesised alone with the flow's own options:
 
 - `countones`: `$countones(~(a ^ w))` and a register, what one would write first;
-- `popcount`: hw/rtl/popcount.sv, three lanes to two bits and 6:3 compressors, pipelined;
+- `popcount`: hw/rtl/popcount.sv, seven lanes to four bits and 6:3 compressors, pipelined;
 - `unit_lut`, `unit_block`: a whole mvu_bin.sv of D columns, all at once, and 64 rows, one by one,
   with its (random) weights in LUTs or block RAM: control, input register and weights included.
 
@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from flow import tools, versions
-from flow.implement import placed
+from flow.implement import pairs, placed
 from flow.implement.synthesis import Netlist, synthesise
 from flow.paths import ROOT
 from flow.pipeline import say, write_atomically
@@ -31,7 +31,18 @@ ROUTED = ("popcount", "unit_block")  # forms that are placed and routed ...
 ROUTED_SIZES = (64, 576)  # ... at these sizes
 ROWS = 64
 RTL = ROOT / "hw" / "rtl"
-SOURCES = ("axis_fifo", "axis_reg", "compress", "lut6", "mvu_bin", "popcount", "rom")
+SOURCES = (
+    "axis_fifo",
+    "axis_reg",
+    "compress",
+    "lut6",
+    "mvu_bin",
+    "mvu_entry",
+    "result_places",
+    "popcount",
+    "rom",
+    "wrap_counter",
+)
 PART = "xc7z020clg400-1"
 # Pins of that package, in any order but the first, which takes a clock.
 PINS = (
@@ -126,9 +137,11 @@ def route(form: str, lanes: int, folder: Path) -> dict[str, float]:
         lines.append(f"set_property LOC {pin} [get_ports {{{name}}}]")
         lines.append(f"set_property IOSTANDARD LVCMOS33 [get_ports {{{name}}}]")
     (folder / "pins.xdc").write_text("\n".join(lines) + "\n")
+    halved, options = pairs.write(netlist.path, folder)
     tools.run(
         "nextpnr-himbaechel-xilinx",
-        *("--device", PART, "--json", netlist.path.resolve(), "--seed", 1, "--freq", 100),
+        *("--device", PART, "--json", halved, "--seed", 1, "--freq", 100),
+        *options,
         *("-o", "xdc=pins.xdc", "--timing-allow-fail", "--write", "routed.json"),
         cwd=folder,
         log=folder / "nextpnr.log",

@@ -1,8 +1,8 @@
 // First in, first out.
 //
-// DEPTH = 2 is a register stage. Deeper in registers (BLOCK = 0): a shift register with a multiplexer
-// at its end, for a few words. In block RAM (BLOCK = 1): a ring; the read latch of the memory is the
-// output, one word more than DEPTH.
+// DEPTH = 2 is a register stage. Deeper in registers (BLOCK = 0), for a few words: a shift register,
+// and a multiplexer in front of the output, which is a register too. In block RAM (BLOCK = 1): a ring;
+// the read latch of the memory is the output, one word more than DEPTH.
 // Rate: a word a cycle. Latency: one cycle, two in block RAM. s_axis_tready is a register.
 // Legal: DEPTH >= 2, BLOCK 0 or 1.
 
@@ -39,38 +39,38 @@ module axis_fifo #(
       .m_axis_tready
     );
   end else if (BLOCK == 0) begin : gen_shift
-    logic [DEPTH*WIDTH-1:0] words_q;  // newest first
-    logic [ADDR_BITS-1:0] oldest_q;
-    logic valid_q, ready_q;
-    logic push, pop;
+    logic [(DEPTH-1)*WIDTH-1:0] words_q;  // behind the output, newest first
+    logic [ADDR_BITS-1:0] waiting_q;  // how many of them
+    logic [DEPTH*WIDTH-1:0] words;  // the next one for the output is number waiting_q of these
+    logic push, move;
+    assign words = {words_q, s_axis_tdata};
     assign push = s_axis_tvalid && s_axis_tready;
-    assign pop = m_axis_tvalid && m_axis_tready;
-    assign m_axis_tdata = words_q[oldest_q*WIDTH+:WIDTH];
-    assign m_axis_tvalid = valid_q;
-    assign s_axis_tready = ready_q;
+    assign move = !m_axis_tvalid || m_axis_tready;
     always_ff @(posedge aclk) begin
-      if (push) words_q <= {words_q[(DEPTH-1)*WIDTH-1:0], s_axis_tdata};
+      if (push) words_q <= words[(DEPTH-1)*WIDTH-1:0];
+      if (move) m_axis_tdata <= words[waiting_q*WIDTH+:WIDTH];
       if (!aresetn) begin
-        oldest_q <= '0;
-        valid_q <= 1'b0;
-        ready_q <= 1'b1;
-      end else if (push && !pop) begin
-        if (valid_q) oldest_q <= oldest_q + 1'b1;
-        valid_q <= 1'b1;
-        ready_q <= !(valid_q && oldest_q == ADDR_BITS'(DEPTH - 2));
-      end else if (pop && !push) begin
-        if (oldest_q != '0) oldest_q <= oldest_q - 1'b1;
-        valid_q <= oldest_q != '0;
-        ready_q <= 1'b1;
+        waiting_q <= '0;
+        m_axis_tvalid <= 1'b0;
+        s_axis_tready <= 1'b1;
+      end else begin
+        if (move) m_axis_tvalid <= push || waiting_q != '0;
+        if (push && !move) begin
+          waiting_q <= waiting_q + 1'b1;
+          s_axis_tready <= waiting_q != ADDR_BITS'(DEPTH - 2);
+        end else if (move && !push) begin
+          if (waiting_q != '0) waiting_q <= waiting_q - 1'b1;
+          s_axis_tready <= 1'b1;
+        end
       end
     end
 `ifdef FORMAL
     // What the three registers say of each other; the stream rules follow by induction.
     always_comb begin
       if (aresetn) begin
-        assert (ready_q == !(valid_q && oldest_q == ADDR_BITS'(DEPTH - 1)));
-        assert (valid_q || oldest_q == '0);
-        assert (32'(oldest_q) < DEPTH);
+        assert (s_axis_tready == (waiting_q != ADDR_BITS'(DEPTH - 1)));
+        assert (m_axis_tvalid || waiting_q == '0);
+        assert (32'(waiting_q) < DEPTH);
       end
     end
 `endif

@@ -92,9 +92,10 @@ module counters (
 
   // Counts down from `limit` while nothing moves.
   logic [31:0] patience_q;
-  logic armed_q, limited_q;
+  logic armed_q, limited_q, expires_q;
   always_ff @(posedge aclk) begin
-    timed_out <= armed_q && patience_q == 32'd1 && idle_q;
+    expires_q <= idle_q ? patience_q == 32'd2 : limit == 32'd1;  // patience_q is 1 next
+    timed_out <= armed_q && expires_q && idle_q;
     limited_q <= limit != 32'd0;
     patience_q <= idle_q ? patience_q - 32'd1 : limit;
     armed_q <= idle_q && (armed_q || limited_q);

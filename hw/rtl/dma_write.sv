@@ -143,7 +143,7 @@ module dma_write #(
       PLAN: begin
         final_q <= left_q <= WORD_BITS'(to_border);
         length_q <= left_q < WORD_BITS'(to_border) ? left_q[4:0] : to_border;
-        state_q <= left_q == '0 || stop_q ? DRAIN : GATHER;
+        state_q <= stop_q ? DRAIN : GATHER;
       end
       GATHER: begin
         m_axi_awaddr <= address_q;
@@ -155,7 +155,7 @@ module dma_write #(
       if (sent_q && !beats_left_q) begin
         address_q <= address_q + ADDR_BITS'({length_q, 3'b000});
         left_q <= left_q - WORD_BITS'(length_q);
-        state_q <= PLAN;
+        state_q <= final_q ? DRAIN : PLAN;
       end
       DRAIN: if (unanswered_q == '0) state_q <= IDLE;
       default: state_q <= IDLE;
@@ -179,11 +179,14 @@ module dma_write #(
   end
 
   logic started_q;  // the words of the run have been counted
-  logic claim_q;    // a cycle late: no burst looks for words sooner than two cycles after another
+  // A cycle late: no burst looks for words sooner than two cycles after another, and one may wait a
+  // cycle longer for its words.
+  logic claim_q, take_q;
   always_ff @(posedge aclk) begin
     started_q <= state_q != IDLE;
     claim_q <= claim && clear_n && aresetn;
-    held_q <= held_q + COUNT_BITS'(take) - (claim_q ? COUNT_BITS'(length_q) : '0);
+    take_q <= take && clear_n && aresetn;
+    held_q <= held_q + COUNT_BITS'(take_q) - (claim_q ? COUNT_BITS'(length_q) : '0);
     unanswered_q <= unanswered_q + ANSWER_BITS'(claim_q) - ANSWER_BITS'(b_valid_q);
     some_wanted_q <= wanted_q > WORD_BITS'(take);
     if (take) wanted_q <= wanted_q - WORD_BITS'(1);
@@ -221,7 +224,11 @@ module dma_write #(
       if (state_q == GATHER || state_q == SEND)
         assert (length_q != 5'd0 && length_q <= to_border);
       if (state_q == SEND) assert (m_axi_awlen == 4'(length_q - 5'd1));
-      if (state_q == GATHER || state_q == SEND) assert (left_q >= WORD_BITS'(length_q));
+      if (state_q == PLAN) assert (left_q != '0);
+      if (state_q == GATHER || state_q == SEND) begin
+        assert (left_q >= WORD_BITS'(length_q));
+        assert (final_q == (left_q == WORD_BITS'(length_q)));
+      end
     end
   end
 `endif

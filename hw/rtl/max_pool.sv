@@ -28,8 +28,6 @@ module max_pool #(
 );
   localparam int unsigned FOLDS = C / PE;
   localparam int unsigned SLOTS = (WIDTH / SIZE) * FOLDS;  // beats of a row of results
-  localparam int unsigned X_BITS = $clog2(WIDTH + 1);
-  localparam int unsigned Y_BITS = $clog2(HEIGHT + 1);
 
   if (SIZE < 2 || SIZE > HEIGHT || SIZE > WIDTH) begin : gen_bad_size
     $error("max_pool: SIZE must be 2..HEIGHT, WIDTH");
@@ -43,7 +41,7 @@ module max_pool #(
   assign beat = s_axis_tvalid && s_axis_tready;
 
   // Where in the pixel, the square and the image it is.
-  logic fold_last, column_last, row_last, x_last;
+  logic fold_last, column_last, row_last, x_last, y_last;
   logic column_first, row_first;
   logic line_end;
   assign line_end = beat && fold_last && x_last;
@@ -56,34 +54,37 @@ module max_pool #(
     .last(fold_last)
   );
 
-  logic [X_BITS-1:0] x_q;
-  logic [Y_BITS-1:0] y_q;
-  logic y_last, inside_x, inside_y;
+  wrap_counter #(
+    .COUNT(WIDTH)
+  ) u_x (
+    .aclk,
+    .aresetn,
+    .next(beat && fold_last),
+    .last(x_last)
+  );
+  wrap_counter #(
+    .COUNT(HEIGHT)
+  ) u_y (
+    .aclk,
+    .aresetn,
+    .next(line_end),
+    .last(y_last)
+  );
+
+  // Columns and lines beyond the last whole square are too few to end one.
   localparam int unsigned SIZE_BITS = $clog2(SIZE);
   logic [SIZE_BITS-1:0] column_q, row_q;  // of the square
-  assign x_last = x_q == X_BITS'(WIDTH - 1);
-  assign y_last = y_q == Y_BITS'(HEIGHT - 1);
-  assign inside_x = x_q < X_BITS'(WIDTH / SIZE * SIZE);
-  assign inside_y = y_q < Y_BITS'(HEIGHT / SIZE * SIZE);
   assign column_first = column_q == '0;
   assign column_last = column_q == SIZE_BITS'(SIZE - 1);
   assign row_first = row_q == '0;
   assign row_last = row_q == SIZE_BITS'(SIZE - 1);
   always_ff @(posedge aclk) begin
     if (!aresetn) begin
-      x_q <= '0;
-      y_q <= '0;
       column_q <= '0;
       row_q <= '0;
     end else begin
-      if (beat && fold_last) begin
-        x_q <= x_last ? '0 : x_q + 1'b1;
-        column_q <= x_last || column_last ? '0 : column_q + 1'b1;
-      end
-      if (line_end) begin
-        y_q <= y_last ? '0 : y_q + 1'b1;
-        row_q <= y_last || row_last ? '0 : row_q + 1'b1;
-      end
+      if (beat && fold_last) column_q <= x_last || column_last ? '0 : column_q + 1'b1;
+      if (line_end) row_q <= y_last || row_last ? '0 : row_q + 1'b1;
     end
   end
 
@@ -97,7 +98,7 @@ module max_pool #(
 
   // Rows of the square so far.
   logic joined;  // a row of a square is complete
-  assign joined = beat && inside_x && column_last;
+  assign joined = beat && column_last;
   assign rows = columns | (row_first ? '0 : above);
   if (BLOCK == 0) begin : gen_registers
     logic [SLOTS*PE-1:0] rows_q;
@@ -129,7 +130,7 @@ module max_pool #(
 
   always_ff @(posedge aclk) begin
     if (!aresetn) m_axis_tvalid <= 1'b0;
-    else if (s_axis_tready) m_axis_tvalid <= joined && inside_y && row_last;
+    else if (s_axis_tready) m_axis_tvalid <= joined && row_last;
     if (joined) m_axis_tdata <= rows;
   end
 endmodule

@@ -6,8 +6,6 @@
 // sf*SIMD .. sf*SIMD + SIMD-1 to rows nf*PE .. nf*PE + PE-1; weight word nf*SF + sf holds in bit
 // pe*SIMD + simd the weight [nf*PE + pe][sf*SIMD + simd].
 //
-// The input is read once, in the steps of nf = 0, and kept for the other rows in a ring of SF
-// registers: flip-flop to flip-flop, only the entry has a multiplexer (none where SF or NF is 1).
 // Nothing behind the entry ever stalls, so that no enable has to reach it: a step that closes its rows
 // waits at the entry until there is a place for them at the end, of PLACES. One place, a register, is
 // enough where a row takes as many steps as the pipeline is long. Where the places would cost too much
@@ -46,7 +44,7 @@ module mvu_bin #(
   localparam int unsigned LATE = BLOCK == 1 && STEPS > 1 ? 2 : 0;
   // From a step that closes its rows to the first one that may reuse their place; the latency of
   // `popcount` as it is at most.
-  localparam int unsigned TREE = SIMD <= 6 ? 1 : SIMD <= 37 ? 2 : SIMD <= 307 ? 3 : SIMD <= 3360 ? 4 : 5;
+  localparam int unsigned TREE = SIMD <= 6 ? 1 : SIMD <= 15 ? 2 : SIMD <= 104 ? 3 : SIMD <= 823 ? 4 : SIMD <= 8467 ? 5 : 6;
   localparam int unsigned ROUND = TREE + LATE + (SF > 1 ? 4 : 3);
   localparam int unsigned PLACES = (ROUND + SF - 1) / SF;
   // LUTs a row that the multiplexers of the places take, against those of its lanes.
@@ -64,88 +62,29 @@ module mvu_bin #(
   end
 
   logic move;  // the pipeline moves
-  logic room;  // rows may be closed
-  logic step;  // one more step is taken up
-  logic reading;  // this step's columns come from the input, not from the ring
-  logic row_first, row_last;  // this step opens, closes its rows
-  logic go;
-  assign go = move && (room || !row_last);
-  assign step = go && (s_axis_tvalid || !reading);
-  assign s_axis_tready = go && reading;
-
-  // Which step comes next.
+  logic room, take;  // there is a place for rows; it is taken
   logic [STEP_BITS-1:0] step_q;
-  logic final_step;
-  if (STEPS == 1) begin : gen_one_step
-    assign step_q = '0;
-    assign final_step = 1'b1;
-  end else begin : gen_steps
-    logic final_q;
-    assign final_step = final_q;
-    always_ff @(posedge aclk) begin
-      if (!aresetn) begin
-        step_q <= '0;
-        final_q <= 1'b0;
-      end else if (step) begin
-        step_q <= final_q ? '0 : step_q + 1'b1;
-        final_q <= step_q == STEP_BITS'(STEPS - 2);
-      end
-    end
-  end
-
-  if (SF == 1) begin : gen_row_is_step
-    assign row_first = 1'b1;
-    assign row_last = 1'b1;
-  end else begin : gen_row
-    localparam int unsigned SF_BITS = $clog2(SF);
-    logic [SF_BITS-1:0] sf_q;
-    logic first_q, last_q;
-    assign row_first = first_q;
-    assign row_last = last_q;
-    always_ff @(posedge aclk) begin
-      if (!aresetn) begin
-        sf_q <= '0;
-        first_q <= 1'b1;
-        last_q <= 1'b0;
-      end else if (step) begin
-        sf_q <= last_q ? '0 : sf_q + 1'b1;
-        first_q <= last_q;
-        last_q <= sf_q == SF_BITS'(SF - 2);
-      end
-    end
-  end
-
-  if (NF == 1) begin : gen_always_reading
-    assign reading = 1'b1;
-    logic unused;
-    assign unused = final_step;
-  end else begin : gen_reading
-    logic reading_q;
-    assign reading = reading_q;
-    always_ff @(posedge aclk) begin
-      if (!aresetn) reading_q <= 1'b1;
-      else if (step && final_step) reading_q <= 1'b1;
-      else if (step && row_last) reading_q <= 1'b0;
-    end
-  end
-
-  // The columns of the step, with the ring behind them.
   logic [SIMD-1:0] columns_q;
-  if (NF == 1) begin : gen_pass
-    always_ff @(posedge aclk) if (move) columns_q <= s_axis_tdata;
-  end else if (SF == 1) begin : gen_hold
-    always_ff @(posedge aclk) if (step && reading) columns_q <= s_axis_tdata;
-  end else begin : gen_ring
-    logic [SF*SIMD-1:0] ring_q;
-    always_ff @(posedge aclk) begin
-      if (step) begin
-        ring_q <= {
-          ring_q[(SF-1)*SIMD-1:0], reading ? s_axis_tdata : ring_q[SF*SIMD-1:(SF-1)*SIMD]
-        };
-      end
-    end
-    assign columns_q = ring_q[SIMD-1:0];
-  end
+  logic valid_q, first_q, last_q;
+  mvu_entry #(
+    .NF(NF),
+    .SF(SF),
+    .WIDTH(SIMD)
+  ) u_entry (
+    .aclk,
+    .aresetn,
+    .s_axis_tdata,
+    .s_axis_tvalid,
+    .s_axis_tready,
+    .move,
+    .room,
+    .take,
+    .address(step_q),
+    .columns(columns_q),
+    .valid(valid_q),
+    .first(first_q),
+    .last(last_q)
+  );
 
   logic [STEP_BITS-1:0] address;
   logic [PE*SIMD-1:0] word, weights;
@@ -160,16 +99,6 @@ module mvu_bin #(
     .addr(address),
     .data(word)
   );
-
-  logic valid_q, first_q, last_q;
-  always_ff @(posedge aclk) begin
-    if (!aresetn) valid_q <= 1'b0;
-    else if (move) valid_q <= step;
-    if (move) begin
-      first_q <= row_first;
-      last_q <= row_last;
-    end
-  end
 
   // Columns and flags wait for weights that come late.
   logic [SIMD-1:0] columns;
@@ -253,69 +182,40 @@ module mvu_bin #(
   end
 
   if (!FREE) begin : gen_stalling
+    logic unused;
+    assign unused = take;
     assign move = !m_axis_tvalid || m_axis_tready;
     assign room = 1'b1;
     assign m_axis_tvalid = done;
     assign m_axis_tdata = sums;
   end else begin : gen_places
-    localparam int unsigned TAKEN_BITS = $clog2(PLACES + 1);
-    logic [TAKEN_BITS-1:0] taken_q;  // places kept for rows, from their last step on
-    logic room_q;
-    logic take, give;
     assign move = 1'b1;
-    assign room = room_q;
-    assign take = step && row_last;
-    assign give = m_axis_tvalid && m_axis_tready;
-    always_ff @(posedge aclk) begin
-      if (!aresetn) begin
-        taken_q <= '0;
-        room_q <= 1'b1;
-      end else if (take && !give) begin
-        taken_q <= taken_q + 1'b1;
-        room_q <= taken_q != TAKEN_BITS'(PLACES - 1);
-      end else if (give && !take) begin
-        taken_q <= taken_q - 1'b1;
-        room_q <= 1'b1;
-      end
-    end
-    if (PLACES == 1) begin : gen_register
-      always_ff @(posedge aclk) begin
-        if (!aresetn) m_axis_tvalid <= 1'b0;
-        else if (done) m_axis_tvalid <= 1'b1;
-        else if (m_axis_tready) m_axis_tvalid <= 1'b0;
-        if (done) m_axis_tdata <= sums;
-      end
+    result_places #(
+      .WIDTH(PE * ACC_BITS),
+      .PLACES(PLACES)
+    ) u_places (
+      .aclk,
+      .aresetn,
+      .take,
+      .room,
+      .done,
+      .result(sums),
+      .m_axis_tdata,
+      .m_axis_tvalid,
+      .m_axis_tready
+    );
 `ifdef FORMAL
-      // What the registers say of each other, and when rows arrive (TREE is exact for few lanes);
-      // the stream rules follow by induction.
+    if (PLACES == 1) begin : gen_arrival
+      // When rows arrive (TREE is exact for few lanes); the stream rules follow by induction.
       logic [3:0] age_q;  // cycles since the last step of the rows on their way
       always_ff @(posedge aclk) begin
         if (take) age_q <= 4'd1;
         else if (age_q != '1) age_q <= age_q + 1'b1;
       end
       always_comb begin
-        if (aresetn) begin
-          assert (room_q == (taken_q == '0));
-          assert (!m_axis_tvalid || !room_q);
-          assert (!done || (!room_q && !m_axis_tvalid && age_q == 4'(ROUND - 2)));
-        end
+        if (aresetn) assert (!done || (!room && !m_axis_tvalid && age_q == 4'(ROUND - 2)));
       end
-`endif
-    end else begin : gen_fifo
-      logic unused;
-      axis_fifo #(
-        .WIDTH(PE * ACC_BITS),
-        .DEPTH(PLACES)
-      ) u_places (
-        .aclk,
-        .aresetn,
-        .s_axis_tdata(sums),
-        .s_axis_tvalid(done),
-        .s_axis_tready(unused),
-        .m_axis_tdata,
-        .m_axis_tvalid,
-        .m_axis_tready
-      );
     end
+`endif
   end
 endmodule

@@ -7,12 +7,13 @@
 // Stream order and weight words as in `mvu_bin`: SF = MW/SIMD beats in, NF = MH/PE beats out per
 // vector; step nf*SF + sf adds columns sf*SIMD .. sf*SIMD + SIMD-1 to rows nf*PE .. nf*PE + PE-1.
 //
-// The input is read in the steps of nf = 0 and kept for the other rows in a ring of SF registers.
-// Everything behind the entry moves or stalls together; it stalls only while an output waits.
+// Nothing behind the entry ever stalls where the rows are wide, since an enable would have to reach
+// thousands of flip-flops: they have places in block RAM (`result_places`). Narrow ones, few at once,
+// have none; there everything moves together, and stalls only while an output waits.
 //
 // Rate: a step a cycle, a vector every NF*SF cycles without a gap between vectors.
 // Latency: from the beat that completes a row to its output, one cycle for the entry, the latency
-// of `signed_sum`, and one for the accumulator where SF > 1.
+// of `signed_sum`, one for the accumulator where SF > 1, and two for the places.
 // Legal: PE divides MH, SIMD divides MW, ACC_BITS holds every sum that the weights can give (sums
 // on the way are right modulo 2**ACC_BITS); SIGNED and BLOCK 0 or 1.
 
@@ -42,6 +43,9 @@ module mvu_int #(
   localparam int unsigned STEP_BITS = STEPS > 1 ? $clog2(STEPS) : 1;
   localparam int unsigned WORD = SIMD * IN_BITS;
   localparam int unsigned SUM_BITS = $clog2(SIMD * (2 ** IN_BITS - 1) + 1) + 1;
+  // Rows so wide have places of their own at the end, more than the pipeline is long.
+  localparam bit FREE = PE * ACC_BITS >= 36;
+  localparam int unsigned PLACES = 32;
 
   if (MH % PE != 0) begin : gen_bad_pe
     $error("mvu_int: PE must divide MH");
@@ -54,62 +58,29 @@ module mvu_int #(
   end
 
   logic move;  // the pipeline moves
-  logic step;  // and takes up one more step
-  logic reading;  // this step's columns come from the input
-  logic row_first, row_last;  // this step opens, closes its rows
-  logic vector_last;  // this step is a vector's last
-  assign move = !m_axis_tvalid || m_axis_tready;
-  assign step = move && (s_axis_tvalid || !reading);
-  assign s_axis_tready = move && reading;
-
-  // Which step comes next.
-  logic rows_last;
-  wrap_counter #(
-    .COUNT(SF)
-  ) u_sf (
-    .aclk,
-    .aresetn,
-    .next(step),
-    .last(row_last)
-  );
-  wrap_counter #(
-    .COUNT(NF)
-  ) u_nf (
-    .aclk,
-    .aresetn,
-    .next(step && row_last),
-    .last(rows_last)
-  );
-  assign vector_last = row_last && rows_last;
+  logic room, take;  // rows may be closed, are closed
   logic [STEP_BITS-1:0] step_q;
-  always_ff @(posedge aclk) begin
-    if (!aresetn) begin
-      step_q <= '0;
-      row_first <= 1'b1;
-    end else if (step) begin
-      step_q <= vector_last ? '0 : step_q + 1'b1;
-      row_first <= row_last;
-    end
-  end
-
-  // The columns of the step.
   logic [WORD-1:0] columns_q;
-  if (NF == 1) begin : gen_pass
-    assign reading = 1'b1;
-    always_ff @(posedge aclk) if (move) columns_q <= s_axis_tdata;
-  end else begin : gen_keep
-    logic [SF*WORD-1:0] ring_q;
-    logic reading_q;
-    assign reading = reading_q;
-    assign columns_q = ring_q[WORD-1:0];
-    always_ff @(posedge aclk) begin
-      if (!aresetn) reading_q <= 1'b1;
-      else if (step && row_last) reading_q <= rows_last;
-      if (step) begin
-        ring_q <= (SF * WORD)'({ring_q, reading ? s_axis_tdata : ring_q[SF*WORD-1:(SF-1)*WORD]});
-      end
-    end
-  end
+  logic valid_q, first_q, last_q;
+  mvu_entry #(
+    .NF(NF),
+    .SF(SF),
+    .WIDTH(WORD)
+  ) u_entry (
+    .aclk,
+    .aresetn,
+    .s_axis_tdata,
+    .s_axis_tvalid,
+    .s_axis_tready,
+    .move,
+    .room,
+    .take,
+    .address(step_q),
+    .columns(columns_q),
+    .valid(valid_q),
+    .first(first_q),
+    .last(last_q)
+  );
 
   logic [PE*SIMD-1:0] weights;
   rom #(
@@ -123,16 +94,6 @@ module mvu_int #(
     .addr(step_q),
     .data(weights)
   );
-
-  logic valid_q, first_q, last_q;
-  always_ff @(posedge aclk) begin
-    if (!aresetn) valid_q <= 1'b0;
-    else if (move) valid_q <= step;
-    if (move) begin
-      first_q <= row_first;
-      last_q <= row_last;
-    end
-  end
 
   // One sum a row; the first one's tag tells when all are ready.
   logic [PE*SUM_BITS-1:0] sums;
@@ -158,16 +119,19 @@ module mvu_int #(
     );
   end
 
-  if (SF == 1) begin : gen_out
-    assign m_axis_tvalid = sum_valid;
+  // The sums of finished rows.
+  logic done;
+  logic [PE*ACC_BITS-1:0] rows;
+  if (SF == 1) begin : gen_row_is_sum
+    assign done = sum_valid;
     for (genvar p = 0; p < PE; p++) begin : gen_element
-      assign m_axis_tdata[p*ACC_BITS+:ACC_BITS] = ACC_BITS'($signed(sums[p*SUM_BITS+:SUM_BITS]));
+      assign rows[p*ACC_BITS+:ACC_BITS] = ACC_BITS'($signed(sums[p*SUM_BITS+:SUM_BITS]));
     end
     logic unused;
     assign unused = &{1'b0, sum_first, sum_last, tags};
   end else begin : gen_accumulate
     logic done_q;
-    assign m_axis_tvalid = done_q;
+    assign done = done_q;
     always_ff @(posedge aclk) begin
       if (!aresetn) done_q <= 1'b0;
       else if (move) done_q <= sum_valid && sum_last;
@@ -179,9 +143,35 @@ module mvu_int #(
           sum_q <= ACC_BITS'($signed(sums[p*SUM_BITS+:SUM_BITS])) + (sum_first ? '0 : sum_q);
         end
       end
-      assign m_axis_tdata[p*ACC_BITS+:ACC_BITS] = sum_q;
+      assign rows[p*ACC_BITS+:ACC_BITS] = sum_q;
     end
     logic unused;
     assign unused = &{1'b0, tags};
+  end
+
+  if (!FREE) begin : gen_stalling
+    logic unused;
+    assign unused = take;
+    assign move = !m_axis_tvalid || m_axis_tready;
+    assign room = 1'b1;
+    assign m_axis_tvalid = done;
+    assign m_axis_tdata = rows;
+  end else begin : gen_places
+    assign move = 1'b1;
+    result_places #(
+      .WIDTH(PE * ACC_BITS),
+      .PLACES(PLACES),
+      .BLOCK(1)
+    ) u_places (
+      .aclk,
+      .aresetn,
+      .take,
+      .room,
+      .done,
+      .result(rows),
+      .m_axis_tdata,
+      .m_axis_tvalid,
+      .m_axis_tready
+    );
   end
 endmodule

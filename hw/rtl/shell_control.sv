@@ -84,7 +84,7 @@ module shell_control (
     end
     core_aresetn <= !(resetting && !draining_q && reset_count_q[4]);
 
-    if (resetting && !draining_q && reset_count_q[4]) begin
+    if (!core_aresetn) begin
       {error_read, error_write, error_timeout, error_descriptor, error_start} <= 5'd0;
       read_done <= 1'b0;
       write_done <= 1'b0;

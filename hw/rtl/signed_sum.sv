@@ -16,7 +16,7 @@ module signed_sum #(
   parameter int unsigned SIGNED = 0,  // 1: a[i] in two's complement
   parameter int unsigned OUT_BITS = $clog2(N * (2 ** IN_BITS - 1) + 1) + 1,
   parameter int unsigned TAG_BITS = 1,
-  parameter int unsigned SPAN = 2  // levels of adders between registers
+  parameter int unsigned SPAN = 1  // levels of adders between registers
 ) (
   input logic aclk,
   input logic aresetn,

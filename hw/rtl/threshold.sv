@@ -48,10 +48,8 @@ module threshold #(
 
   // The thresholds of the next beat.
   logic [SETS*LEVELS*BITS-1:0] word;
-  logic primed;  // they are there
   logic accept;
   if (FOLDS == 1) begin : gen_constant
-    assign primed = 1'b1;
     rom #(
       .WIDTH(SETS * LEVELS * BITS),
       .DEPTH(1),
@@ -68,18 +66,10 @@ module threshold #(
   end else begin : gen_read_ahead
     localparam int unsigned FOLD_BITS = $clog2(FOLDS);
     logic [FOLD_BITS-1:0] fold_q;  // the word after
-    logic primed_q;
-    logic read;
-    assign primed = primed_q;
-    assign read = accept || !primed_q;
+    // A reset reads word 0, so that nothing has to wait for it afterwards.
     always_ff @(posedge aclk) begin
-      if (!aresetn) begin
-        primed_q <= 1'b0;
-        fold_q <= '0;
-      end else begin
-        primed_q <= 1'b1;
-        if (read) fold_q <= fold_q == FOLD_BITS'(FOLDS - 1) ? '0 : fold_q + 1'b1;
-      end
+      if (!aresetn) fold_q <= FOLD_BITS'(1);
+      else if (accept) fold_q <= fold_q == FOLD_BITS'(FOLDS - 1) ? '0 : fold_q + 1'b1;
     end
     rom #(
       .WIDTH(SETS * LEVELS * BITS),
@@ -88,8 +78,8 @@ module threshold #(
       .INIT_FILE(THRESHOLDS)
     ) u_thresholds (
       .aclk,
-      .enable(read),
-      .addr(fold_q),
+      .enable(accept || !aresetn),
+      .addr(aresetn ? fold_q : '0),
       .data(word)
     );
   end
@@ -111,8 +101,6 @@ module threshold #(
     assign result[p*OUT_BITS+:OUT_BITS] = OUT_BITS'($countones(reached));
   end
 
-  logic ready;
-  assign s_axis_tready = ready && primed;
   assign accept = s_axis_tvalid && s_axis_tready;
   axis_reg #(
     .WIDTH(PE * OUT_BITS)
@@ -120,8 +108,8 @@ module threshold #(
     .aclk,
     .aresetn,
     .s_axis_tdata(result),
-    .s_axis_tvalid(accept),
-    .s_axis_tready(ready),
+    .s_axis_tvalid,
+    .s_axis_tready,
     .m_axis_tdata,
     .m_axis_tvalid,
     .m_axis_tready

@@ -1,5 +1,6 @@
 // Counter that wraps: `last` is high at its last value; a count of 1 is a constant.
 //
+// `last` is a register, so that whatever ends with the count starts without a comparison.
 // Legal: COUNT >= 1.
 
 module wrap_counter #(
@@ -17,10 +18,14 @@ module wrap_counter #(
   end else begin : gen_count
     localparam int unsigned BITS = $clog2(COUNT);
     logic [BITS-1:0] count_q;
-    assign last = count_q == BITS'(COUNT - 1);
     always_ff @(posedge aclk) begin
-      if (!aresetn) count_q <= '0;
-      else if (next) count_q <= last ? '0 : count_q + 1'b1;
+      if (!aresetn) begin
+        count_q <= '0;
+        last <= 1'b0;
+      end else if (next) begin
+        count_q <= last ? '0 : count_q + 1'b1;
+        last <= count_q == BITS'(COUNT - 2);
+      end
     end
   end
 endmodule
