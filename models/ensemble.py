@@ -252,6 +252,14 @@ class Students(nn.Module):
         self.norm.weight.clamp_(min=SMALLEST_SCALE)
 
     @torch.no_grad()
+    def restart(self) -> None:
+        """Keep of the latent weights their signs: all are `initial` away from zero again."""
+        for _, product in self.parts():
+            product.weight.copy_(self.options.initial * product.used(True, 0.0))
+            if self.options.clipping == "learned":
+                product.bound.fill_(1)
+
+    @torch.no_grad()
     def state_of(self, index: int) -> dict[str, Tensor]:
         """Student `index` as the state of `students.build(preset)`: weights of -1 and +1."""
         state: dict[str, Tensor] = {}

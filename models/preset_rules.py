@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import pairwise
 
 from flow.errors import UserError
 from models import binary, students, temperature
@@ -97,7 +98,9 @@ def _augmentation(a: Augmentation, side: int) -> list[Rule]:
 def _training(t: Training) -> list[Rule]:
     estimators = ", ".join(binary.ESTIMATORS)
     even = t.shards > 0 and t.batch_size % t.shards == 0 and t.batch_size > t.shards
-    shortest = min(filter(None, t.stage_lengths), default=0)
+    shortest = min(map(len, t.stages), default=0)
+    ends = (t.float_weight_epochs, *t.restarts, t.epochs)
+    rising = all(a < b for a, b in pairwise(ends))
     return [
         (t.epochs > 0, "epochs", "> 0"),
         (t.shards > 0, "shards", "> 0"),
@@ -105,6 +108,8 @@ def _training(t: Training) -> list[Rule]:
         (t.learning_rate > 0, "learning_rate", "> 0"),
         (t.weight_decay >= 0, "weight_decay", ">= 0"),
         (0 <= t.float_weight_epochs < t.epochs, "float_weight_epochs", "in [0, epochs)"),
+        (rising, "restarts", "epochs that rise, between float_weight_epochs and epochs"),
+        (0 < t.restart_rate <= 1, "restart_rate", "in (0, 1]"),
         (0 <= t.warmup_epochs < shortest, "warmup_epochs", "in [0, epochs of each stage)"),
         (t.estimator in binary.ESTIMATORS, "estimator", estimators),
         (t.weight_estimator in binary.ESTIMATORS, "weight_estimator", estimators),

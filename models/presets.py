@@ -118,8 +118,11 @@ class Training:
     `models.binary.ESTIMATORS`. `weights`: "plain", "centred" or "standardised" before the sign.
     `clipping`: bound of the latent weights, "fixed" at 1 or "learned" for each layer (PWC).
     `float_weight_epochs`: epochs at the start with binary activations alone, under a schedule of
-    their own. `initial`: bound of the uniform latent weights at the start; small ones change sign
-    sooner. `ema`: decay of the average that is evaluated, 0 for none; `recalibrate`: batches
+    their own. `restarts`: numbers of epochs after which the schedule begins anew, at
+    `restart_rate` times the learning rate, from the best students so far: their signs, all latent
+    weights `initial` away from zero (SGDR, Loshchilov and Hutter, ICLR 2017).
+    `initial`: bound of the uniform latent weights at the start; small ones change sign sooner.
+    `ema`: decay of the average that is evaluated, 0 for none; `recalibrate`: batches
     whose statistics then replace those of its batch norms. `pool_first`: the max-pool in front of
     the batch norm, which is the same network as long as the norm's scale is positive (it is kept
     so), and learns better. `precision`: "float32" or "bfloat16" of the matrix products.
@@ -139,6 +142,8 @@ class Training:
     weights: str = "plain"
     clipping: str = "fixed"
     float_weight_epochs: int = 0
+    restarts: tuple[int, ...] = ()
+    restart_rate: float = 1.0
     initial: float = 1.0
     ema: float = 0.0
     recalibrate: int = 20
@@ -149,9 +154,11 @@ class Training:
     threads: int = 1
 
     @property
-    def stage_lengths(self) -> tuple[int, int]:
-        """Epochs with float weights, then with binary ones; each stage has its own schedule."""
-        return self.float_weight_epochs, self.epochs - self.float_weight_epochs
+    def stages(self) -> list[range]:
+        """Epochs (from 1) of each schedule: with float weights, with binary ones, restarted."""
+        ends = (self.float_weight_epochs, *self.restarts, self.epochs)
+        pairs = zip((0, *ends), ends, strict=False)
+        return [range(before + 1, end + 1) for before, end in pairs if before != end]
 
 
 @dataclass(frozen=True)
@@ -226,7 +233,7 @@ class Preset:
 
 
 LATER = {  # options that came later
-    "training": ("initial",),
+    "training": ("initial", "restarts", "restart_rate"),
     "student": ("padding", "separable", "shortcuts", "average"),
 }
 SECTIONS: dict[str, type] = {

@@ -59,6 +59,13 @@ class Run:
             found.append((adam(self.controller, 0.05, 0.0), 0.05))
         return found
 
+    def restart(self) -> None:
+        """Take up the best students so far, of which nothing but what is kept of them counts."""
+        self.student.load_state_dict(self.best)
+        self.student.restart()
+        if self.average is not self.student:
+            self.average.load_state_dict(self.student.state_dict())
+
     def networks(self) -> list[nn.Module]:
         """What learns: student, online teacher, a temperature with parameters."""
         parts = [self.student, self.teacher, self.controller]

@@ -159,11 +159,15 @@ def _say_done(report: dict[str, Any], name: str, total: int) -> None:
 
 
 def shortened(preset: Preset, epochs: int) -> Preset:
-    """The preset with so many epochs: float weights for the same share, a warm-up that fits."""
+    """The preset with so many epochs: float weights for the same share, a warm-up that fits.
+
+    Its restarts are those before the end.
+    """
     whole = preset.training
     floats = whole.float_weight_epochs * epochs // whole.epochs
-    short = replace(whole, epochs=epochs, float_weight_epochs=floats)
-    warmup = min(whole.warmup_epochs, *(n - 1 for n in short.stage_lengths if n))
+    restarts = tuple(restart for restart in whole.restarts if floats < restart < epochs)
+    short = replace(whole, epochs=epochs, float_weight_epochs=floats, restarts=restarts)
+    warmup = min(whole.warmup_epochs, *(len(stage) - 1 for stage in short.stages))
     return replace(preset, training=replace(short, warmup_epochs=warmup))
 
 

@@ -106,10 +106,13 @@ def one_epoch(run: Run, epoch: int, bar: tqdm) -> dict[str, Any]:
     answers = run.answers.to_variant(variant, changes) if run.answers else None
     orders = [torch.randperm(feed.count, generator=generator(s, ORDER, epoch)) for s in feed.seeds]
     order = torch.stack(orders).to(feed.device)
-    stage, first, last = _stage(options, epoch)
-    run.student.binarise = stage == "binary"
+    (stage,) = (stage for stage in options.stages if epoch in stage)
+    first, restarted = stage[0], stage[0] - 1 in options.restarts
+    run.student.binarise = epoch > options.float_weight_epochs
     if epoch == first > 1:
-        run.optimisers = run.new_optimisers()  # the moments of float weights are of no use
+        if restarted:
+            run.restart()
+        run.optimisers = run.new_optimisers()  # moments of other weights are of no use
     for network in run.networks():
         network.train()
     dropout = {
@@ -120,8 +123,9 @@ def one_epoch(run: Run, epoch: int, bar: tqdm) -> dict[str, Any]:
     failed = torch.zeros((), dtype=torch.int64, device=feed.device)
     for index in range(feed.steps):
         step = (epoch - 1) * feed.steps + index
-        place = ((epoch - first) * feed.steps + index, (last - first + 1) * feed.steps)
+        place = ((epoch - first) * feed.steps + index, len(stage) * feed.steps)
         rate = schedule(*place, options.warmup_epochs * feed.steps)
+        rate *= options.restart_rate if restarted else 1
         for optimiser, top in run.optimisers:
             optimiser.param_groups[0]["lr"] = rate * top
         run.student.progress = run.average.progress = place[0] / place[1]
@@ -269,12 +273,6 @@ def recalibrate(run: Run, order: Tensor, changes: Changes) -> None:
 def _follow(average: Students, student: Students, decay: float) -> None:
     """average <- decay average + (1 - decay) student, of all parameters."""
     torch._foreach_lerp_(list(average.parameters()), list(student.parameters()), 1 - decay)
-
-
-def _stage(options: presets.Training, epoch: int) -> tuple[str, int, int]:
-    """The stage an epoch (from 1) belongs to, and the stage's first and last epoch."""
-    floats = options.float_weight_epochs
-    return ("float", 1, floats) if epoch <= floats else ("binary", floats + 1, options.epochs)
 
 
 def _variant(preset: Preset, epoch: int) -> int:

@@ -36,6 +36,7 @@ SWITCHES = {
     "standardised": {"weights": "standardised"},
     "learned clip": {"clipping": "learned"},
     "two stages": {"epochs": 2, "float_weight_epochs": 1},
+    "restart": {"epochs": 2, "restarts": (1,), "initial": 0.2},
     "average": {"ema": 0.8},
     "pool last": {"pool_first": False},
     "bfloat16": {"precision": "bfloat16"},
