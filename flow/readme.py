@@ -2,9 +2,10 @@
 
     python -m flow.readme keep mlp-digits pynq-z2    keep a run's report and weights in the zoo
     python -m flow.readme study tfc-mnist            keep a study's report and pictures there
-    python -m flow.readme                            write results and studies into README.md
+    python -m flow.readme speeds                     keep `make bench ONLY=speeds` there
+    python -m flow.readme                            write all three into README.md
 
-Both stand between comment lines; a test compares them with the reports.
+They stand between comment lines; a test compares them with the reports.
 """
 
 from __future__ import annotations
@@ -19,11 +20,14 @@ from typing import Any
 from flow.errors import UserError
 from flow.paths import BUILD, ROOT, ZOO
 from flow.pipeline import say, write_atomically
+from flow.rtl import speeds as speeds_bench
 from flow.seeds import shown_spread
 from flow.training import TRAIN
 from models import presets, train, zoo
 
 README = ROOT / "README.md"
+SPEEDS = "speeds.json"
+USAGE = "keep PRESET BOARD | study PRESET | speeds"
 MADE = "made by `python -m flow.readme`"
 # Accuracy of Brevitas' own W1A1 networks of the same topology, from the table of
 # https://github.com/Xilinx/brevitas/tree/master/src/brevitas_examples/bnn_pynq, in percent.
@@ -172,9 +176,38 @@ def studies() -> str:
     return "\n\n".join(parts)
 
 
+def keep_speeds() -> None:
+    """Copy what `make bench ONLY=speeds` measured, and its picture, to the network it is of."""
+    source = BUILD / "bench"
+    report = _read(source / zoo.REPORT) or {}
+    found = report.get("speeds")
+    if not found or found["stale"]:
+        raise UserError(f"{source}: no speeds of the code as it is; run `make bench ONLY=speeds`")
+    if found["commit"].endswith("+changes"):
+        raise UserError(f"{source}: made with changes that are not committed; commit, run again")
+    target = ZOO / found["network"]
+    write_atomically(
+        target / SPEEDS, json.dumps(found | {"tools": report["tools"]}, indent=1) + "\n"
+    )
+    shutil.copyfile(source / "speeds" / "front.png", target / "speeds.png")
+
+
+def speeds() -> str:
+    """The networks that were folded for several speeds, as Markdown."""
+    parts = []
+    for path in sorted(ZOO.glob(f"*/{SPEEDS}")):
+        found, folder = json.loads(path.read_text()), path.parent.relative_to(ROOT)
+        parts.append(speeds_bench.table(found).rstrip())
+        parts.append(
+            f"`make bench ONLY=speeds` at {found['commit'][:7]} ([report]({folder}/{SPEEDS}))."
+        )
+        parts.append(f"![{found['network']}: images a second against LUTs]({folder}/speeds.png)")
+    return "\n\n".join(parts)
+
+
 def updated(text: str) -> str:
-    """README text with the results and studies of today between their marks."""
-    for name, made in (("results", table()), ("studies", studies())):
+    """README text with the results, speeds and studies of today between their marks."""
+    for name, made in (("results", table()), ("speeds", speeds()), ("studies", studies())):
         start, stop = f"<!-- {name}: {MADE} -->", f"<!-- end of {name} -->"
         before, mark, rest = text.partition(start)
         _, end, after = rest.partition(stop)
@@ -186,15 +219,17 @@ def updated(text: str) -> str:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("what", nargs="*", metavar="keep PRESET BOARD | study PRESET")
+    parser.add_argument("what", nargs="*", metavar=USAGE)
     try:
         match parser.parse_args().what:
             case ["keep", preset, board]:
                 keep(preset, board)
             case ["study", preset]:
                 keep_study(preset)
+            case ["speeds"]:
+                keep_speeds()
             case [_, *_]:
-                raise UserError("usage: python -m flow.readme [keep PRESET BOARD | study PRESET]")
+                raise UserError(f"usage: python -m flow.readme [{USAGE}]")
         write_atomically(README, updated(README.read_text()))
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)

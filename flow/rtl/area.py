@@ -356,7 +356,7 @@ def _max_pool(layer: MaxPool, source: Stream) -> Area:
     height, width, channels = source.shape
     folds, slots = channels // layer.PE, width // layer.size * (channels // layer.PE)
     counters = sum(ceil(log2(max(2, n + 1))) for n in (folds, width, height))
-    area = Area(lut=2 * counters + 8 + 2 * layer.PE, ff=counters + 4 + channels + layer.PE)
+    area = Area(lut=2 * counters + 8 + 3 * layer.PE, ff=counters + 7 + channels + 2 * layer.PE)
     if pool_uses_block_ram(layer, source):
         address = ceil(log2(slots))
         return area + Area(2 * address, address, block_rams(max(layer.PE, BLOCK_BITS), slots))

@@ -6,7 +6,7 @@
 // Stream order: pixels row by row, C/PE beats a pixel, in and out. The squares' columns of a row are
 // joined in a ring of C/PE words, their rows in a ring of a row of results; the second lies in
 // registers or, with BLOCK = 1, in block RAM.
-// Rate: a beat a cycle. Latency: one cycle. s_axis_tready follows m_axis_tready.
+// Rate: a beat a cycle. Latency: one cycle. s_axis_tready is a register.
 // Legal: 2 <= SIZE <= HEIGHT, WIDTH; PE divides C; BLOCK 0 or 1, 1 only for rings of 2..2048 words.
 
 module max_pool #(
@@ -37,7 +37,6 @@ module max_pool #(
   end
 
   logic beat;  // one comes in
-  assign s_axis_tready = !m_axis_tvalid || m_axis_tready;
   assign beat = s_axis_tvalid && s_axis_tready;
 
   // Where in the pixel, the square and the image it is.
@@ -128,9 +127,16 @@ module max_pool #(
     );
   end
 
-  always_ff @(posedge aclk) begin
-    if (!aresetn) m_axis_tvalid <= 1'b0;
-    else if (s_axis_tready) m_axis_tvalid <= joined && row_last;
-    if (joined) m_axis_tdata <= rows;
-  end
+  axis_reg #(
+    .WIDTH(PE)
+  ) u_out (
+    .aclk,
+    .aresetn,
+    .s_axis_tdata(rows),
+    .s_axis_tvalid(s_axis_tvalid && column_last && row_last),
+    .s_axis_tready,
+    .m_axis_tdata,
+    .m_axis_tvalid,
+    .m_axis_tready
+  );
 endmodule

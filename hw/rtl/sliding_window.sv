@@ -102,10 +102,9 @@ module sliding_window #(
 
   // --- where in the group, row and image the next fetch is ---
   logic run_last, line_last, repeat_last, group_last, row_last;
-  logic group_end, row_end, image_end;  // this fetch ends it
+  logic group_end, row_end;  // this fetch ends it
   assign group_end = fetch && run_last && line_last && repeat_last;
   assign row_end = group_end && group_last;
-  assign image_end = row_end && row_last;
 
   wrap_counter #(.COUNT(RUN)) u_run (.aclk, .aresetn, .next(fetch), .last(run_last));
   wrap_counter #(.COUNT(KERNEL)) u_line (.aclk, .aresetn, .next(fetch && run_last), .last(line_last));
@@ -161,27 +160,28 @@ module sliding_window #(
 
   // --- words that are there beyond those of the group, and room; negative: not enough ---
   logic [WORD_BITS-1:0] ahead_q, room_q;
-  logic [WORD_BITS-1:0] used, freed;
-  always_comb begin
-    used = '0;
-    freed = '0;
-    if (image_end) begin
-      used = WORD_BITS'(TO_IMAGE);
-      freed = WORD_BITS'(LAST_LINES * LINE);
-    end else if (row_end) begin
-      used = WORD_BITS'(TO_ROW);
-      freed = WORD_BITS'(STRIDE * LINE);
-    end else if (group_end) begin
-      used = WORD_BITS'(NEXT);
-    end
+  logic [WORD_BITS-1:0] used;  // by going on to the next group
+  logic [WORD_BITS-1:0] beyond;  // words beyond those of the next group
+  logic [WORD_BITS-1:0] freed_q;  // lines are freed a cycle late
+  assign used = !group_last ? WORD_BITS'(NEXT) :
+                !row_last ? WORD_BITS'(TO_ROW) : WORD_BITS'(TO_IMAGE);
+  if (KERNEL * RUN * REPEAT == 1) begin : gen_beyond_now
+    assign beyond = ahead_q - used;
+  end else begin : gen_beyond_before
+    // A group takes some cycles, time enough to subtract in the one before its last.
+    logic [WORD_BITS-1:0] beyond_q;
+    assign beyond = beyond_q;
+    always_ff @(posedge aclk) beyond_q <= ahead_q - used + WORD_BITS'(write);
   end
   always_ff @(posedge aclk) begin
     if (!aresetn) begin
       ahead_q <= WORD_BITS'(0 - FIRST);
       room_q <= WORD_BITS'(DEPTH - 1);
+      freed_q <= '0;
     end else begin
-      ahead_q <= ahead_q - used + WORD_BITS'(write);
-      room_q <= room_q + freed - WORD_BITS'(write);
+      ahead_q <= (group_end ? beyond : ahead_q) + WORD_BITS'(write);
+      room_q <= room_q + freed_q - WORD_BITS'(write);
+      freed_q <= !row_end ? '0 : WORD_BITS'((row_last ? LAST_LINES : STRIDE) * LINE);
     end
   end
   logic there;

@@ -68,3 +68,25 @@ def test_digits_are_classified_as_the_report_says():
     _, test = data.read("digits")
     right = predict(entry.student(presets.load("mlp-digits")), test.images) == test.labels
     assert round(100 * float(right.mean()), 4) == entry.report["accuracy"]["integer"]
+
+
+def test_speeds_are_kept_only_of_committed_code_that_has_not_changed(tmp_path, monkeypatch):
+    monkeypatch.setattr(readme, "BUILD", tmp_path)
+    monkeypatch.setattr(readme, "ZOO", tmp_path)
+    with pytest.raises(UserError, match="no speeds of the code as it is"):
+        readme.keep_speeds()
+    bench = tmp_path / "bench"
+    (bench / "speeds").mkdir(parents=True)
+    (bench / "speeds" / "front.png").write_bytes(b"picture")
+    (tmp_path / "net").mkdir()
+    found = {"network": "net", "stale": False, "commit": "0123456789abcdef"}
+    for change, message in (({"stale": True}, "as it is"), ({"commit": "01+changes"}, "committed")):
+        report = {"speeds": found | change, "tools": {}}
+        (bench / "report.json").write_text(json.dumps(report))
+        with pytest.raises(UserError, match=message):
+            readme.keep_speeds()
+    (bench / "report.json").write_text(json.dumps({"speeds": found, "tools": {"yosys": "0.33"}}))
+    readme.keep_speeds()
+    kept = json.loads((tmp_path / "net" / readme.SPEEDS).read_text())
+    assert kept["tools"] == {"yosys": "0.33"} and kept["network"] == "net"
+    assert (tmp_path / "net" / "speeds.png").read_bytes() == b"picture"
