@@ -54,7 +54,7 @@ def build(
     board: Board,
     folder: Path,
     clock_mhz: float = 100.0,
-    seeds: Sequence[int] = place_route.SEEDS,
+    seeds: Sequence[int] | None = None,
     limit: float | None = None,
     packed: bool = False,
 ) -> dict[str, Any]:

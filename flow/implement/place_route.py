@@ -4,7 +4,8 @@ nextpnr's router sometimes never ends for one seed and ends in minutes for the n
 tried in rounds of two at a time, each under the time limit. The run that is kept is the first seed,
 in the order given, that meets the clock even with the guard (see timing.py); only if no seed
 of a round does, the next round starts. If none does at all, the one that is fastest with the guard
-is kept, of those that meet the clock without it. Runs that are no longer needed are stopped. The
+is kept, of those that meet the clock without it. A large design, whose runs take a quarter of an
+hour, has one round. Runs that are no longer needed are stopped. The
 choice depends on the seeds alone, not on which run ends first, unless one hits the time limit.
 
 Cells are placed by nextpnr's static placer: its wires are a fifth shorter than those of the default
@@ -32,6 +33,7 @@ from flow.pipeline import say
 
 SEEDS = (1, 2, 3, 4)
 ROUND = 2  # runs at a time
+LARGE = 30_000  # cells, of a design that has one round
 
 
 @dataclass(frozen=True)
@@ -68,15 +70,17 @@ def place_and_route(
     board: Board,
     clock_mhz: float,
     folder: Path,
-    seeds: Sequence[int] = SEEDS,
+    seeds: Sequence[int] | None = None,
     limit: float | None = None,
     run: Callable[..., Routed] | None = None,
 ) -> Routed:
     """Place and route a mapped netlist; each seed has a folder in `folder`.
 
     Raises UserError if no seed ends, or none meets the clock; then the worst path is named.
-    run: stands in for `run_seed` in tests.
+    seeds: by default SEEDS, of a large design the first round of them. run: stands in for
+    `run_seed` in tests.
     """
+    seeds = seeds or (SEEDS if len(netlist.cells) < LARGE else SEEDS[:ROUND])
     run = run or run_seed
     limit = limit or time_limit(len(netlist.cells))
     failures: list[str] = []

@@ -35,6 +35,7 @@ SOURCES = (
     "axis_fifo",
     "axis_reg",
     "compress",
+    "lut5_pair",
     "lut6",
     "mvu_bin",
     "mvu_entry",
