@@ -27,7 +27,8 @@ from flow.rtl.estimate import estimate
 from flow.rtl.folding import cycles_of, fold, sweep
 from flow.rtl.simulate import simulate
 
-SPEEDS = (3300, 6600, 10_000, 20_000)  # images a second
+# Images a second, and the LUTs that they may take.
+SPEEDS = ((3300, 8000), (6600, 12_000), (10_000, 17_000), (20_000, 53_200))
 CLOCK_MHZ = 100.0
 DEVICE = "xc7z020"
 IMAGES = 12  # simulated, each way
@@ -44,11 +45,12 @@ def bench(name: str, graph: Graph, images: np.ndarray, folder: Path) -> dict[str
     images: uint8 (N, C, H, W), of which the first IMAGES are simulated.
     """
     chip = devices.resources(DEVICE)
-    bounds: dict[str, Any] = {"max_lut": chip["lut"], "max_bram36": chip["bram36"]}
     rows = []
-    for fps in SPEEDS:
-        circuit = fold(graph, cycles_of(fps, CLOCK_MHZ), **bounds)
+    for fps, luts in SPEEDS:
+        cycles = cycles_of(fps, CLOCK_MHZ)
+        circuit = fold(graph, cycles, max_lut=luts, max_bram36=chip["bram36"])
         rows.append(_row(circuit, images[:IMAGES], fps, folder / f"{fps}"))
+    targets = [cycles_of(fps, CLOCK_MHZ) for fps in ESTIMATED]
     found = {
         "stage": STAGE,
         "network": name,
@@ -57,7 +59,7 @@ def bench(name: str, graph: Graph, images: np.ndarray, folder: Path) -> dict[str
         "rows": rows,
         "front": [
             {"images_per_second": CLOCK_MHZ * 1e6 / e.interval, "lut": round(e.area.lut)}
-            for _, _, e in sweep(graph, [cycles_of(f, CLOCK_MHZ) for f in ESTIMATED], **bounds)
+            for _, _, e in sweep(graph, targets, max_lut=chip["lut"], max_bram36=chip["bram36"])
         ],
         "finn": FINN,
     }
