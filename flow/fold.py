@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import io
 import json
+from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -71,7 +72,7 @@ def explore(
         chosen = sized.graph
     found = estimate(chosen)
     say(f"  folded; the front at other intervals, {POINTS} of them")
-    rows = _front(graph, found.interval, luts, blocks)
+    rows = _front(graph, ceil(found.interval), luts, blocks)
     body = {
         "schema": 1,
         "stage": STAGE,

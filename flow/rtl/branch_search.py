@@ -15,7 +15,7 @@ from math import ceil, inf
 from flow.graph import AddStreams, Graph, Layer
 from flow.rtl import deadlock
 from flow.rtl.area import LUTS_A_BLOCK_RAM, Area, glue_area, layer_area
-from flow.rtl.estimate import estimate
+from flow.rtl.estimate import forecast
 from flow.rtl.glue import Fifo, Width, glue, joint_cycles
 from flow.rtl.search import Point
 
@@ -38,7 +38,7 @@ def front(
         if layers is None:
             continue
         folded = deadlock.sized(replace(graph, layers=layers))
-        guess = estimate(folded)
+        guess = forecast(folded)
         if guess.area.bram36 <= max_bram36:
             point = Point(guess.area.lut, guess.area.bram36, guess.latency, folded.layers)
             found[point.lut, point.bram36] = point

@@ -162,6 +162,13 @@ def generate(graph: Graph, folder: Path) -> Design:
     return design
 
 
+def outline(graph: Graph) -> tuple[list[Tap], list[Unit]]:
+    """The streams and instances of a folded graph's design, in the order of the stream."""
+    builder = _Builder(graph)
+    builder.build()
+    return builder.taps, builder.units
+
+
 def memory_words(graph: Graph, memory: Memory) -> np.ndarray:
     """What a memory file must hold: (depth, width) of bits."""
     layer = graph.layer(memory.layer)

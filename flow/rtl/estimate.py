@@ -1,13 +1,14 @@
 """Cycles, latency, LUTs and block RAMs of a folded graph, predicted without running a tool.
 
-Cycles a layer are exact (`Layer.cycles`; the simulation measures the same). Latency follows the
-beats of one image through the layers, with the pipeline depths of hw/rtl. Area is that of
-flow/rtl/area.py, layer by layer.
+`estimate` counts cycles exactly (flow/rtl/cycles.py). `forecast` is what a search goes by, among
+thousands of foldings: the interval of the slowest layer, which `Layer.cycles` has exactly, as if
+FIFOs held every burst, and a latency that follows the first and the last beat of an image through
+the layers. Area is that of flow/rtl/area.py, layer by layer.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import ceil, log2
 from typing import Any
 
@@ -37,7 +38,10 @@ from flow.rtl.area import (
     number_places,
     result_places,
 )
+from flow.rtl.cycles import count
 from flow.rtl.glue import Fifo, Width, glue, joint_cycles, producer
+
+LONG = 50_000  # cycles an image; beyond, counting takes minutes and the forecast has to do
 
 
 @dataclass(frozen=True)
@@ -55,14 +59,26 @@ class Span:
 class Estimate:
     """A whole graph. `interval` and `latency` are cycles, defined as in flow/rtl/simulate.py."""
 
-    interval: int
+    interval: float
     latency: int
     area: Area
     layers: dict[str, Area]  # each with the converters and the FIFO in front of it
 
 
 def estimate(graph: Graph) -> Estimate:
-    """Predict a folded graph; FIFOs of branches as deep as its sums say."""
+    """Predict a folded graph, with exact cycles where an image takes less than LONG.
+
+    FIFOs of branches are as deep as its sums say. Raises UserError where the design would stop.
+    """
+    found = forecast(graph)
+    if found.interval >= LONG:
+        return found
+    exact = count(graph)
+    return replace(found, interval=exact.interval, latency=exact.latency)
+
+
+def forecast(graph: Graph) -> Estimate:
+    """Predict a folded graph as flow/rtl/search.py does."""
     areas: dict[str, Area] = {}
     parallel = {graph.input: graph.readers(graph.input)[0].in_parallel}
     beats = graph.streams[graph.input].size // parallel[graph.input]

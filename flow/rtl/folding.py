@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from math import inf
+from math import ceil, inf
 from typing import Any
 
 from flow.errors import UserError
@@ -33,7 +33,7 @@ from flow.graph import (
 )
 from flow.rtl import branch_search, supported
 from flow.rtl.area import LUTS_A_BLOCK_RAM, fits_block_ram
-from flow.rtl.estimate import Estimate, estimate
+from flow.rtl.estimate import Estimate, estimate, forecast
 from flow.rtl.glue import joint_cycles, producer
 from flow.rtl.search import Point, front
 
@@ -44,6 +44,8 @@ TARGETS = (16, 32, 49, 56, 64, 96, 128, 256, 512, 1024, 2048, 4096)  # of a swee
 LUT_WORD = 256  # widest word of weights kept in LUTs: every address line reaches all of them ...
 LUT_DEPTH = 32  # ... but for so few words
 LUT_LIMIT = 17_000  # a design of this size routes reliably with the open tools
+
+TRIES = 4  # foldings that are counted cycle by cycle, until one meets its interval
 
 Choices = dict[str, list[Layer]]
 
@@ -115,7 +117,7 @@ def fold(
                 f"target_cycles={target_cycles}; ask for more cycles"
             )
     if found := _cheapest(graph, every, wish):
-        return found
+        return _in_time(graph, every, wish, found)
     raise UserError(_refusal(graph, every, wish))
 
 
@@ -158,11 +160,11 @@ def refuse_overflow(graph: Graph, resources: dict[str, int], device: str) -> Non
 
     Names the layers that cost most and the fastest folding that does fit.
     """
-    found = estimate(graph)
+    found = forecast(graph)
     for kind, there in resources.items():
         used = getattr(found.area, kind, 0)
         if used > there:
-            wish = Wish(found.interval, None, resources["lut"], resources["bram36"])
+            wish = Wish(ceil(found.interval), None, resources["lut"], resources["bram36"])
             every = {layer.name: _choices(graph, layer, {}) for layer in graph}
             raise UserError(
                 f"about {used:.0f} {kind} are needed, {device} has {there} "
@@ -195,6 +197,24 @@ def _cheapest(graph: Graph, every: Choices, wish: Wish) -> Graph | None:
         if not points:
             return None
     return None
+
+
+def _in_time(graph: Graph, every: Choices, wish: Wish, found: Graph) -> Graph:
+    """`found`, or a faster folding where it is slower than the search forecast it to be.
+
+    So it is where bursts make the slowest layer wait. The search is then asked for less, a few
+    times; where that does not help either, `estimate` tells.
+    """
+    assert wish.interval
+    asked = wish.interval
+    for _ in range(TRIES):
+        limit = max(wish.interval, forecast(found).interval)  # an override may be slower
+        exact = estimate(found).interval
+        asked = int(asked * limit / exact)
+        if exact <= limit or asked < 1:
+            break
+        found = _cheapest(graph, every, replace(wish, interval=asked)) or found
+    return found
 
 
 def _fastest(graph: Graph, every: Choices, wish: Wish) -> Graph:
@@ -241,7 +261,7 @@ def _refusal(graph: Graph, every: Choices, wish: Wish) -> str:
             f"no folding within {interval} cycles an image joins its neighbours; "
             "ask for more cycles or fewer overrides"
         )
-    found = estimate(free)
+    found = forecast(free)
     return (
         f"no folding within {interval} cycles an image stays within {asked}; the cheapest takes "
         f"about {found.area.lut:.0f} LUTs, {found.area.bram36:g} block RAMs and "
@@ -254,7 +274,7 @@ def _nearest(graph: Graph, every: Choices, wish: Wish) -> str:
     found = _within(graph, every, wish, wish.interval or 1)
     if found is None:
         return "nothing slower fits either"
-    guess = estimate(found)
+    guess = forecast(found)
     return (
         f"the fastest that fits takes {guess.interval} cycles an image, with "
         f"{guess.area.lut:.0f} LUTs and {guess.area.bram36:g} block RAMs"

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from flow.errors import UserError
 from flow.graph import Graph, MatrixVector, divisors
 from flow.rtl import folding
-from flow.rtl.estimate import estimate
+from flow.rtl.estimate import estimate, forecast
 from flow.rtl.folding import (
     LUTS_A_TARGET,
     cycles_in,
@@ -52,7 +52,7 @@ def test_every_layer_meets_the_target(sizes, target, bits_in):
 
 
 def price(graph: Graph, target: int) -> float:
-    found = estimate(graph)
+    found = forecast(graph)
     return found.area.cost + LUTS_A_TARGET / target * found.latency
 
 
@@ -69,7 +69,7 @@ def test_no_other_folding_is_cheaper():
     best = inf
     for choice in itertools.product(*options):
         other = graph.with_folding(dict(zip([x.name for x in graph], choice, strict=True)))
-        if estimate(other).interval <= 12:
+        if forecast(other).interval <= 12:
             best = min(best, price(other, 12))
     # The last cycle is rounded up in an estimate, not on the way to it.
     assert price(folded, 12) <= best + LUTS_A_TARGET / 12
@@ -101,7 +101,7 @@ def test_the_front_is_that_of_all_foldings(price):
     points = front(graph, choices, interval, price)
     best: dict[float, float] = {}
     for layers in itertools.product(*choices):
-        found = estimate(replace(graph, layers=layers))
+        found = forecast(replace(graph, layers=layers))
         if found.interval <= interval:
             cost = found.area.lut + price * found.latency
             best[found.area.bram36] = min(best.get(found.area.bram36, inf), cost)
@@ -109,7 +109,7 @@ def test_the_front_is_that_of_all_foldings(price):
     for point in points:
         cost = point.lut + price * point.latency
         assert cost <= min(c for b, c in best.items() if b <= point.bram36) + price
-        exact = estimate(replace(graph, layers=point.layers))
+        exact = forecast(replace(graph, layers=point.layers))
         assert point.lut == pytest.approx(exact.area.lut)
         assert point.bram36 == exact.area.bram36
         assert exact.latency - 1 <= point.latency <= exact.latency

@@ -66,7 +66,7 @@ def test_rtl_equals_the_reference_with_and_without_stalls(name, tmp_path):
         assert layer["cycles"] == layer["expected"], layer
     predicted = estimate(here.graph)
     assert free.interval_cycles == predicted.interval
-    assert abs(free.latency_cycles - predicted.latency) <= 2
+    assert free.latency_cycles == predicted.latency
 
 
 # --- one network, broken in many ways ------------------------------------------------------------
