@@ -141,7 +141,7 @@ def picture(found: dict[str, Any]) -> bytes:
         [row["images_per_second"] for row in front],
         ".-",
         color=figures.SOFT,
-        label="front, estimated",
+        label="cheapest by LUT and block RAM, estimated",
     )
     rows = found["rows"]
     luts = [row["synthesised"]["lut"] for row in rows]
@@ -151,19 +151,20 @@ def picture(found: dict[str, Any]) -> bytes:
     for lut, row in zip(luts, rows, strict=True):
         note = f"{row['latency_us'] / 1000:.2f} ms, {row['synthesised']['bram36']:g} BRAM"
         at = (lut, row["images_per_second"])
-        axes.annotate(note, at, (8, -4), textcoords="offset points", fontsize=8)
+        axes.annotate(note, at, (-7, 6), textcoords="offset points", fontsize=8, ha="right")
     finn = found["finn"]
     axes.plot(
         finn["lut"], finn["images_per_second"], "D", color=figures.AMBER, label="FINN, published"
     )
     at = (finn["lut"], finn["images_per_second"])
     axes.annotate(
-        f"{finn['latency_us'] / 1000:.2f} ms", at, (8, -4), textcoords="offset points", fontsize=8
+        f"{finn['latency_us'] / 1000:.3f} ms", at, (8, -4), textcoords="offset points", fontsize=8
     )
     axes.set_xlabel(f"LUTs of the core on {found['device']}")
     axes.set_ylabel(f"images a second at {found['clock_mhz']:g} MHz")
     axes.set_yscale("log")
     axes.set_ylim(bottom=1000)
+    axes.set_xlim(left=0)
     axes.set_title(f"{found['network']}: speed and area (RTL, synthesised)", loc="left")
     axes.legend(frameon=False, loc="lower right")
     out = io.BytesIO()
