@@ -139,7 +139,7 @@ def generate(graph: Graph, folder: Path) -> Design:
     folder.mkdir(parents=True, exist_ok=True)
     for memory, words in builder.memories:
         write_if_changed(folder / memory.file, packing.mem_text(words))
-    modules = _module_closure({unit.module for unit in builder.units})
+    modules = module_closure({unit.module for unit in builder.units})
     for module in modules:
         write_if_changed(folder / f"{module}.sv", (RTL / f"{module}.sv").read_text())
     first, last = builder.taps[0], builder.taps[-1]
@@ -325,7 +325,7 @@ def _instantiated(module: str) -> frozenset[str]:
     return frozenset(set(re.findall(r"\b(\w+)\s*#\s*\(", code)) & known - {module})
 
 
-def _module_closure(modules: set[str]) -> tuple[str, ...]:
+def module_closure(modules: set[str]) -> tuple[str, ...]:
     """The modules and all they instantiate, in alphabetical order."""
     found: set[str] = set()
     waiting = set(modules)

@@ -25,25 +25,14 @@ from flow.implement.synthesis import Netlist, synthesise
 from flow.paths import ROOT
 from flow.pipeline import say, write_atomically
 from flow.rtl import packing
+from flow.rtl.codegen import module_closure
 
 SIZES = (64, 128, 576, 784)
 ROUTED = ("popcount", "unit_block")  # forms that are placed and routed ...
 ROUTED_SIZES = (64, 576)  # ... at these sizes
 ROWS = 64
 RTL = ROOT / "hw" / "rtl"
-SOURCES = (
-    "axis_fifo",
-    "axis_reg",
-    "compress",
-    "lut5_pair",
-    "lut6",
-    "mvu_bin",
-    "mvu_entry",
-    "result_places",
-    "popcount",
-    "rom",
-    "wrap_counter",
-)
+SOURCES = module_closure({"mvu_bin"})
 PART = "xc7z020clg400-1"
 # Pins of that package, in any order but the first, which takes a clock.
 PINS = (
