@@ -5,12 +5,16 @@ enable moves thousands of flip-flops. Neither Yosys nor nextpnr copies such driv
 then takes longer than the logic (25 ns for 784 sinks, by nextpnr's own wire delays). `split` gives
 every LUT or flip-flop of the mapped netlist at most `LIMIT` loads: it copies the cell and shares
 the sinks out, those that will lie near each other to the same copy. Nothing else changes, so each
-copy holds the same value in every cycle; the proof of the finished bitstream against the RTL covers
-this pass too.
+copy holds the same value in every cycle.
+
+Before that `absorb` takes small LUTs of busy registers into the LUTs that read them: what Yosys
+found that many rows have in common saves nothing there, and costs a level of LUTs and a long wire.
+The proof of the finished bitstream against the RTL covers both passes.
 """
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Collection
 from copy import deepcopy
@@ -28,6 +32,8 @@ COPIED = FLIP_FLOPS | {"INV"} | {f"LUT{n}" for n in range(1, 7)}
 # enable of 24 fills three slices; with 48 the wires are 10 % shorter, and their enables too slow;
 # with 12 the placer does not end on 25 000 flip-flops, of too many enables for their slices.
 SHARED_PINS = {"CE": 0.5, "R": 0.5, "S": 0.5, "CLR": 0.5, "PRE": 0.5}
+SHARED_LUTS = {"LUT2", "LUT3"}
+WIDEST = 6  # inputs of a LUT
 WHOLE = {"WEA", "WEBWE"}
 """Pins of a block RAM that one driver serves: a word is written whole, and told by that."""
 
@@ -42,6 +48,7 @@ class Sink(NamedTuple):
 class Place(NamedTuple):
     unit: str
     along: float  # 0 .. 1
+    numbers: tuple[int, ...] = ()  # of the rows, levels and nodes in its name
 
 
 def split(module: dict[str, Any], keep: Collection[str] = (), limit: float = LIMIT) -> int:
@@ -66,6 +73,61 @@ def split(module: dict[str, Any], keep: Collection[str] = (), limit: float = LIM
             break
     module.pop("last_bit", None)
     return added
+
+
+def absorb(module: dict[str, Any], keep: Collection[str] = (), limit: float = LIMIT) -> int:
+    """Take LUTs with more than `limit` loads into the LUTs that read them, in place, where these
+    have inputs enough and the LUT reads nothing but flip-flops; return how many LUTs are gone.
+
+    keep: names of nets that get no more loads (a board may time them apart).
+    """
+    cells = module["cells"]
+    kept = {bit for name in keep for bit in module["netnames"][name]["bits"]}
+    sinks, drivers = _sinks(module), _drivers(module)
+    registers = {bit for bit, name in drivers.items() if cells[name]["type"] in FLIP_FLOPS} - kept
+    gone = 0
+    for bit, name in drivers.items():
+        shared, loads = cells[name], sinks.get(bit, [])
+        if shared["type"] not in SHARED_LUTS or bit in kept or sum(x.load for x in loads) <= limit:
+            continue
+        if set(_inputs(shared)) <= registers:
+            taken = [_take_in(cells[sink.cell], shared, bit) for sink in loads]
+            if all(taken):
+                del cells[name]
+                gone += 1
+    return gone
+
+
+def _inputs(lut: dict[str, Any]) -> list[Any]:
+    """Nets at I0, I1, ... of a LUT."""
+    return [lut["connections"][f"I{i}"][0] for i in range(int(lut["type"][3:]))]
+
+
+def _take_in(reader: dict[str, Any], shared: dict[str, Any], bit: int) -> bool:
+    """Let a LUT compute what it reads at `bit` by itself; False where it is none or has no room."""
+    if reader["type"] not in {f"LUT{n}" for n in range(1, WIDEST + 1)}:
+        return False
+    before = _inputs(reader)
+    inputs = list(dict.fromkeys(net for net in before + _inputs(shared) if net != bit))
+    if len(inputs) > WIDEST:
+        return False
+    table = ""
+    for row in range(2 ** len(inputs)):
+        values = {net: row >> i & 1 for i, net in enumerate(inputs)}
+        values[bit] = _value(shared, values)
+        table = f"{_value(reader, values)}{table}"
+    output = reader["connections"]["O"]
+    reader["type"] = f"LUT{len(inputs)}"
+    reader["parameters"]["INIT"] = table
+    reader["connections"] = {f"I{i}": [net] for i, net in enumerate(inputs)} | {"O": output}
+    reader["port_directions"] = {f"I{i}": "input" for i in range(len(inputs))} | {"O": "output"}
+    return True
+
+
+def _value(lut: dict[str, Any], values: dict[Any, int]) -> int:
+    """Output of a LUT for the values of nets; constants are the strings "0" and "1"."""
+    row = sum(values.get(net, net == "1") << i for i, net in enumerate(_inputs(lut)))
+    return int(lut["parameters"]["INIT"][-1 - row])
 
 
 def join(module: dict[str, Any]) -> None:
@@ -112,12 +174,13 @@ def _places(module: dict[str, Any]) -> dict[str, Place]:
     Column 300 of 784 and its weight are placed side by side, though they have other names. A cell
     without a name lies where the first of its sinks does.
     """
-    by_bit: dict[int, tuple[int, str, float]] = {}
+    by_bit: dict[int, tuple[int, str, float, tuple[int, ...]]] = {}
     for name, net in module["netnames"].items():
         if net.get("hide_name") or name.startswith("$"):
             continue
         for index, bit in enumerate(net["bits"]):
-            found = (name.count("."), ".".join(name.split(".")[:2]), index / len(net["bits"]))
+            unit, along = ".".join(name.split(".")[:2]), index / len(net["bits"])
+            found = (name.count("."), unit, along, tuple(map(int, re.findall(r"\[(\d+)\]", name))))
             if isinstance(bit, int) and (bit not in by_bit or found < by_bit[bit]):
                 by_bit[bit] = found
     sinks = _sinks(module)

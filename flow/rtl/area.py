@@ -7,8 +7,6 @@ modules (tests/flow/test_estimate.py and `make bench` compare).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import cache
 from math import ceil, log2, prod
 
 from flow.graph import (
@@ -27,34 +25,14 @@ from flow.graph import (
 )
 from flow.rtl import packing
 from flow.rtl.glue import Fifo, Width
+from flow.rtl.trees import LUTS_A_BLOCK_RAM, Area, adder_tree, compressor_tree
 
-# The XC7Z020 has 140 block RAMs of 36 kbit, and a design of 17 000 LUTs routes reliably.
-LUTS_A_BLOCK_RAM = 120
-SPAN = 3  # levels of LUTs between registers in popcount.sv
-SUM_SPAN = 1  # levels of adders between registers in signed_sum.sv
 UNMAPPED_ROM = 4.2  # LUTs for 64 words of a bit where Yosys maps a ROM by itself
 MAPPED_ROM_DEPTH = 256  # up to here hw/yosys/rom_lut.v needs one LUT6 for 64 words of a bit
 BLOCK_WORDS = 2048  # of a block RAM; deeper ones are narrower than those that are proven
 BLOCK_BITS = 10  # of a word at least, likewise
 LOADS = 12  # of a driver, before flow/implement/fanout.py copies it
 ENABLED = 24  # flip-flops of one enable, likewise
-
-
-@dataclass(frozen=True)
-class Area:
-    """LUTs, flip-flops and block RAMs (of 36 kbit; half a one counts 0.5)."""
-
-    lut: float = 0
-    ff: float = 0
-    bram36: float = 0
-
-    def __add__(self, other: Area) -> Area:
-        return Area(self.lut + other.lut, self.ff + other.ff, self.bram36 + other.bram36)
-
-    @property
-    def cost(self) -> float:
-        """One number to choose by: LUTs, with block RAMs at the rate of the device."""
-        return self.lut + LUTS_A_BLOCK_RAM * self.bram36
 
 
 def layer_area(graph: Graph, layer: Layer) -> Area:
@@ -176,53 +154,6 @@ def _copies(registers: float) -> Area:
     return Area(lut=max(0.0, registers / ENABLED - 1))
 
 
-@cache
-def compressor_tree(lanes: int, constant: bool = False) -> tuple[Area, int]:
-    """Area and latency of popcount.sv for so many lanes; a mirror of it and of compress.sv.
-
-    constant: the weights never change. Two functions of the same five bits count as one LUT.
-    """
-    columns = lanes.bit_length()
-    chains = lanes // 7 if lanes >= 12 and not constant else 0
-    by_threes = lanes - 4 * chains
-    groups = ceil(by_threes / 3)
-    carries = groups - (by_threes % 3 == 1)
-    heights = [groups, carries + 2 * chains, *[0] * columns][:columns]
-    luts, registers, latency = float(groups + carries + 2 * chains), 0, 0
-    level = 3 if chains else 1
-    while True:
-        if level == SPAN or (max(heights) <= 2 and level + 2 > SPAN):
-            registers, latency, level = registers + sum(heights), latency + 1, 0
-        elif max(heights) <= 2:
-            adder = columns - heights.index(2) - 1 if 2 in heights else 0
-            return Area(luts + adder, registers + columns), latency + 1
-        else:
-            after, threes, last = [0] * (columns + 2), 0, max(heights) == 3
-            for c, height in enumerate(heights):
-                sixes = (height + 1) // 6
-                # In the last level a column of two that gets a carry is compressed too.
-                threes = int(height > 6 * sixes + 2 or (last and height == 2 and threes == 1))
-                passed = max(0, height - 6 * sixes - 3 * threes)
-                for up, made in enumerate((sixes + threes + passed, sixes + threes, sixes)):
-                    after[c + up] += made
-                luts += sixes * min(3, columns - c) + threes * 0.75 * min(2, columns - c)
-            heights, level = after[:columns], level + 1
-
-
-@cache
-def adder_tree(lanes: int, in_bits: int) -> tuple[Area, int]:
-    """Area and latency of signed_sum.sv; a mirror of it."""
-    luts, registers, latency, nodes, level = 0.0, 0.0, 1, lanes, 0
-    while nodes > 1:
-        level += 1
-        bits = in_bits + level + 1
-        luts += (nodes // 2) * (bits + 1)
-        nodes = ceil(nodes / 2)
-        if level % SUM_SPAN == 0:
-            registers, latency = registers + nodes * (bits + 1), latency + 1
-    return Area(luts + in_bits + level + 2, registers + in_bits + level + 2), latency
-
-
 # --- memories -----------------------------------------------------------------------------------
 
 
@@ -292,7 +223,7 @@ def _threshold(layer: Threshold, source: Stream, out_bits: int) -> Area:
     memory = int((words.min(axis=0) != words.max(axis=0)).sum())
     address = ceil(log2(folds))
     copies = address * memory / LOADS
-    luts = compares * in_bits * 0.6 + lut_rom(memory, folds) + address + copies / LOADS
+    luts = compares * in_bits * 0.9 + lut_rom(memory, folds) + address + copies / LOADS
     return area + Area(luts, memory + address + 1 + copies)
 
 
@@ -336,7 +267,7 @@ def _sliding_window(layer: SlidingWindow, source: Stream) -> Area:
     lines = layer.kernel + max(layer.kernel, layer.stride)
     depth = lines * width * folds
     address = ceil(log2(depth))
-    control = Area(lut=80 + 4 * address, ff=25 + 4.5 * address)
+    control = Area(lut=90 + 4.5 * address, ff=37 + 5.5 * address)
     narrow = word < BLOCK_BITS  # kept several times over, see ram.sv
     memory = Area(lut=narrow * word, bram36=block_rams(max(word, BLOCK_BITS), depth))
     if not layer.parallel_window:

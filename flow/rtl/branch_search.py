@@ -14,10 +14,11 @@ from math import ceil, inf
 
 from flow.graph import AddStreams, Graph, Layer
 from flow.rtl import deadlock
-from flow.rtl.area import LUTS_A_BLOCK_RAM, Area, glue_area, layer_area
+from flow.rtl.area import glue_area, layer_area
 from flow.rtl.estimate import forecast
 from flow.rtl.glue import Fifo, Width, glue, joint_cycles
 from flow.rtl.search import Point
+from flow.rtl.trees import LUTS_A_BLOCK_RAM, Area
 
 PASSES = 6  # through all layers, at most
 TOO_SLOW = 1e9  # LUTs: of a joint slower than the interval, which another layer may yet mend

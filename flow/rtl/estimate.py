@@ -27,9 +27,6 @@ from flow.graph import (
     windows_shape,
 )
 from flow.rtl.area import (
-    Area,
-    adder_tree,
-    compressor_tree,
     fifo_uses_block_ram,
     fork_area,
     glue_area,
@@ -40,6 +37,7 @@ from flow.rtl.area import (
 )
 from flow.rtl.cycles import count
 from flow.rtl.glue import Fifo, Width, glue, joint_cycles, producer
+from flow.rtl.trees import Area, adder_tree, compressor_tree
 
 LONG = 50_000  # cycles an image; beyond, counting takes minutes and the forecast has to do
 

@@ -32,10 +32,11 @@ from flow.graph import (
     windows_shape,
 )
 from flow.rtl import branch_search, supported
-from flow.rtl.area import LUTS_A_BLOCK_RAM, fits_block_ram
+from flow.rtl.area import fits_block_ram
 from flow.rtl.estimate import Estimate, estimate, forecast
 from flow.rtl.glue import joint_cycles, producer
 from flow.rtl.search import Point, front
+from flow.rtl.trees import LUTS_A_BLOCK_RAM
 
 LUTS_A_TARGET = 400.0  # what a latency shorter by the interval may cost
 DEARER = tuple(2.0**n for n in range(1, 17))  # multiples of that price, until a latency is met

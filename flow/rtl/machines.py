@@ -10,8 +10,9 @@ from math import ceil, log2
 from typing import Any
 
 from flow.graph import Graph
-from flow.rtl.area import adder_tree, compressor_tree, late_weights, number_places, result_places
+from flow.rtl.area import late_weights, number_places, result_places
 from flow.rtl.codegen import Unit
+from flow.rtl.trees import adder_tree, compressor_tree
 
 Parameters = dict[str, Any]
 

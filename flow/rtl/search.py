@@ -14,9 +14,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from flow.graph import Graph, Layer, SlidingWindow
-from flow.rtl.area import Area, glue_area, layer_area
+from flow.rtl.area import glue_area, layer_area
 from flow.rtl.estimate import Span, after_glue, after_layer
 from flow.rtl.glue import Width, glue, joint_cycles, producer
+from flow.rtl.trees import Area
 
 HALVES = 2  # block RAMs are counted in halves of 36 kbit
 

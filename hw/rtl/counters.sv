@@ -8,10 +8,10 @@
 //   stall_in:  cycles with `running`, after the first beat in and while `feeding` (the batch is not
 //              wholly inside yet), in which the core was ready and no beat was offered
 //   stall_out: cycles with `running` in which the core offered a beat that was not taken
-//   A pulse of `keep_<name>` holds that counter's upper half for `high`, so that two reads of 32 bits
-//   fit together while it counts.
+//   A pulse of `keep_<name>` holds that counter's upper half for `high`, from the second cycle after
+//   it on, so that two reads of 32 bits fit together while it counts.
 //   `timed_out` is a pulse when `running` and nothing `moved` for `limit` cycles; never where `limit`
-//   is 0.
+//   is 0. `limit` stays the same from three cycles before a run to its end.
 module counters (
   input  logic        aclk,
   input  logic        aresetn,
@@ -64,39 +64,46 @@ module counters (
     end
   end
 
-  logic [63:0] run_count_q, latency_count_q, stall_in_count_q, stall_out_count_q;
-  always_ff @(posedge aclk) begin
-    if (run_q) run_count_q <= run_count_q + 64'd1;
-    if (latency_q) latency_count_q <= latency_count_q + 64'd1;
-    if (stall_in_q) stall_in_count_q <= stall_in_count_q + 64'd1;
-    if (stall_out_q) stall_out_count_q <= stall_out_count_q + 64'd1;
-    if (begin_q || !aresetn) begin
-      run_count_q <= '0;
-      latency_count_q <= '0;
-      stall_in_count_q <= '0;
-      stall_out_count_q <= '0;
+  // The upper half follows a cycle late, a chain of 64 carries being too long; and so it is held a
+  // cycle late, when it belongs to the lower half that was read.
+  logic [3:0] counting, carry_q, keep_q;
+  logic [4*32-1:0] low_q, high_q;
+  assign counting = {stall_out_q, stall_in_q, latency_q, run_q};
+  assign {stall_out_low, stall_in_low, latency_low, run_low} = low_q;
+  for (genvar i = 0; i < 4; i++) begin : gen_counter
+    always_ff @(posedge aclk) begin
+      {carry_q[i], low_q[32*i+:32]} <= {1'b0, low_q[32*i+:32]} + 33'(counting[i]);
+      high_q[32*i+:32] <= high_q[32*i+:32] + 32'(carry_q[i]);
+      if (begin_q || !aresetn) begin
+        carry_q[i] <= 1'b0;
+        low_q[32*i+:32] <= '0;
+        high_q[32*i+:32] <= '0;
+      end
     end
   end
-
-  assign run_low = run_count_q[31:0];
-  assign latency_low = latency_count_q[31:0];
-  assign stall_in_low = stall_in_count_q[31:0];
-  assign stall_out_low = stall_out_count_q[31:0];
   always_ff @(posedge aclk) begin
-    if (keep_run) high <= run_count_q[63:32];
-    if (keep_latency) high <= latency_count_q[63:32];
-    if (keep_stall_in) high <= stall_in_count_q[63:32];
-    if (keep_stall_out) high <= stall_out_count_q[63:32];
+    keep_q <= {keep_stall_out, keep_stall_in, keep_latency, keep_run};
+    if (keep_q[0]) high <= high_q[31:0];
+    if (keep_q[1]) high <= high_q[63:32];
+    if (keep_q[2]) high <= high_q[95:64];
+    if (keep_q[3]) high <= high_q[127:96];
     if (!aresetn) high <= '0;
   end
 
   // Counts down from `limit` while nothing moves.
   logic [31:0] patience_q;
   logic armed_q, limited_q, expires_q;
+  // Comparisons in halves, the upper one of them a cycle before: it has long been the same by then.
+  logic limit_low_q, limit_one_q, limit_high_q, patience_high_q;
   always_ff @(posedge aclk) begin
-    expires_q <= idle_q ? patience_q == 32'd2 : limit == 32'd1;  // patience_q is 1 next
+    limit_low_q <= limit[15:0] != 16'd0;
+    limit_one_q <= limit[15:0] == 16'd1;
+    limit_high_q <= limit[31:16] != 16'd0;
+    patience_high_q <= patience_q[31:16] != 16'd0;
+    expires_q <= idle_q ? !patience_high_q && patience_q[15:0] == 16'd2 :
+                 !limit_high_q && limit_one_q;  // patience_q is 1 next
     timed_out <= armed_q && expires_q && idle_q;
-    limited_q <= limit != 32'd0;
+    limited_q <= limit_low_q || limit_high_q;
     patience_q <= idle_q ? patience_q - 32'd1 : limit;
     armed_q <= idle_q && (armed_q || limited_q);
     if (!aresetn) armed_q <= 1'b0;

@@ -55,6 +55,7 @@ module sliding_window #(
   // What is read at a time, a group: a window, or a column of one. It is KERNEL runs of words that
   // lie side by side, one in each line.
   localparam int unsigned RUN = PARALLEL == 1 ? FOLDS : KERNEL * FOLDS;
+  localparam int unsigned WORDS = KERNEL * RUN * REPEAT;  // of a group, with its repetitions
   localparam int unsigned STEP = PARALLEL == 1 ? 1 : STRIDE;  // pixels from group to group
   localparam int unsigned GROUPS = PARALLEL == 1 ? (ROW - 1) * STRIDE + KERNEL : ROW;
   // Words from the start of a group to the start of the next one, in the stream of pixels.
@@ -103,8 +104,9 @@ module sliding_window #(
 
   // --- where in the group, row and image the next fetch is ---
   logic run_last, line_last, repeat_last, group_last, row_last;
+  logic word_last;  // the first three at once, counted apart since much waits for it
   logic group_end, row_end;  // this fetch ends it
-  assign group_end = fetch && run_last && line_last && repeat_last;
+  assign group_end = fetch && word_last;
   assign row_end = group_end && group_last;
 
   wrap_counter #(.COUNT(RUN)) u_run (.aclk, .aresetn, .next(fetch), .last(run_last));
@@ -115,23 +117,43 @@ module sliding_window #(
     .next(fetch && run_last && line_last),
     .last(repeat_last)
   );
+  wrap_counter #(.COUNT(WORDS)) u_word (
+    .aclk,
+    .aresetn,
+    .next(fetch),
+    .last(word_last)
+  );
   wrap_counter #(.COUNT(GROUPS)) u_group (.aclk, .aresetn, .next(group_end), .last(group_last));
   wrap_counter #(.COUNT(ROWS)) u_row (.aclk, .aresetn, .next(row_end), .last(row_last));
 
   // The first word of the group, and the places of its line and of the fetched one in the ring.
-  logic [ADDR_BITS-1:0] base_q, base_next;
-  logic [SLOT_BITS-1:0] top_q, top_next, top_moved, slot_q;
+  logic [ADDR_BITS-1:0] base_q, base_after, base_next;
+  logic [SLOT_BITS-1:0] top_q, top_after, top_next, top_moved, slot_q;
   always_comb begin
     top_moved = top_q + (row_last ? SLOT_BITS'(LAST_LINES) : SLOT_BITS'(STRIDE));
     if (!group_last) begin
-      top_next = top_q;
-      base_next = base_q + ADDR_BITS'(NEXT);
+      top_after = top_q;
+      base_after = base_q + ADDR_BITS'(NEXT);
     end else if (top_moved >= SLOT_BITS'(LINES)) begin
-      top_next = top_moved - SLOT_BITS'(LINES);
-      base_next = base_q + (row_last ? ADDR_BITS'(TO_IMAGE - DEPTH) : ADDR_BITS'(TO_ROW - DEPTH));
+      top_after = top_moved - SLOT_BITS'(LINES);
+      base_after = base_q + (row_last ? ADDR_BITS'(TO_IMAGE - DEPTH) : ADDR_BITS'(TO_ROW - DEPTH));
     end else begin
-      top_next = top_moved;
-      base_next = base_q + (row_last ? ADDR_BITS'(TO_IMAGE) : ADDR_BITS'(TO_ROW));
+      top_after = top_moved;
+      base_after = base_q + (row_last ? ADDR_BITS'(TO_IMAGE) : ADDR_BITS'(TO_ROW));
+    end
+  end
+  if (WORDS == 1) begin : gen_after_now
+    assign base_next = base_after;
+    assign top_next = top_after;
+  end else begin : gen_after_before
+    // A group takes some cycles, time enough to find the next one in the cycle before its last.
+    logic [ADDR_BITS-1:0] base_next_q;
+    logic [SLOT_BITS-1:0] top_next_q;
+    assign base_next = base_next_q;
+    assign top_next = top_next_q;
+    always_ff @(posedge aclk) begin
+      base_next_q <= base_after;
+      top_next_q <= top_after;
     end
   end
   logic wraps;  // the next line of the group lies at the start of the ring
@@ -160,31 +182,39 @@ module sliding_window #(
   end
 
   // --- words that are there beyond those of the group, and room; negative: not enough ---
-  logic [WORD_BITS-1:0] ahead_q, room_q;
+  logic [WORD_BITS-1:0] ahead_q, ahead_next, room_q;
   logic [WORD_BITS-1:0] used;  // by going on to the next group
   logic [WORD_BITS-1:0] beyond;  // words beyond those of the next group
-  logic [WORD_BITS-1:0] freed_q;  // lines are freed a cycle late
+  logic freeing_q, image_q;  // lines are freed a cycle late; those of a whole image
   assign used = !group_last ? WORD_BITS'(NEXT) :
                 !row_last ? WORD_BITS'(TO_ROW) : WORD_BITS'(TO_IMAGE);
-  if (KERNEL * RUN * REPEAT == 1) begin : gen_beyond_now
+  if (WORDS == 1) begin : gen_beyond_now
     assign beyond = ahead_q - used;
   end else begin : gen_beyond_before
-    // A group takes some cycles, time enough to subtract in the one before its last.
+    // In the cycle before the group's last one.
     logic [WORD_BITS-1:0] beyond_q;
     assign beyond = beyond_q;
     always_ff @(posedge aclk) beyond_q <= ahead_q - used + WORD_BITS'(write);
   end
+  logic [WORD_BITS-1:0] freed;
+  assign freed = !freeing_q ? '0 : WORD_BITS'((image_q ? LAST_LINES : STRIDE) * LINE);
+  // A written word is the carry of one bit below: so the choice and the sum are one LUT.
+  logic below;
+  assign {ahead_next, below} = {group_end ? beyond : ahead_q, 1'b1} + (WORD_BITS + 1)'(write);
   always_ff @(posedge aclk) begin
+    image_q <= row_last;
     if (!aresetn) begin
       ahead_q <= WORD_BITS'(0 - FIRST);
       room_q <= WORD_BITS'(DEPTH - 1);
-      freed_q <= '0;
+      freeing_q <= 1'b0;
     end else begin
-      ahead_q <= (group_end ? beyond : ahead_q) + WORD_BITS'(write);
-      room_q <= room_q + freed_q - WORD_BITS'(write);
-      freed_q <= !row_end ? '0 : WORD_BITS'((row_last ? LAST_LINES : STRIDE) * LINE);
+      ahead_q <= ahead_next;
+      room_q <= room_q + freed - WORD_BITS'(write);
+      freeing_q <= row_end;
     end
   end
+  logic unused;
+  assign unused = below;
   logic there;
   assign there = !ahead_q[WORD_BITS-1];
   assign s_axis_tready = !room_q[WORD_BITS-1];

@@ -92,7 +92,15 @@ module threshold #(
     for (genvar i = 0; i < LEVELS; i++) begin : gen_level
       logic [BITS-1:0] level;
       assign level = word[((UNIFORM == 1 ? 0 : p)*LEVELS+i)*BITS+:BITS];
-      if (SIGNED == 1) begin : gen_signed
+      if (FOLDS > 1) begin : gen_subtract
+        // A carry chain, which Yosys would break up for `>=`: slow behind a multiplexer.
+        logic [BITS:0] above;
+        assign above = {{2{SIGNED == 1 && value[IN_BITS-1]}}, value}
+          - {SIGNED == 1 && level[BITS-1], level};
+        assign reached[i] = !above[BITS];
+        logic unused;
+        assign unused = &{1'b0, above[BITS-1:0]};
+      end else if (SIGNED == 1) begin : gen_signed
         assign reached[i] = $signed({value[IN_BITS-1], value}) >= $signed(level);
       end else begin : gen_unsigned
         assign reached[i] = {1'b0, value} >= level;

@@ -9,7 +9,6 @@ from graphs import mlp
 from flow.graph import Graph
 from flow.implement.synthesis import synthesise
 from flow.rtl.area import (
-    Area,
     fifo_uses_block_ram,
     fits_block_ram,
     layer_area,
@@ -19,6 +18,7 @@ from flow.rtl.codegen import generate
 from flow.rtl.estimate import estimate
 from flow.rtl.folding import fold
 from flow.rtl.glue import Fifo
+from flow.rtl.trees import Area
 
 DESIGNS = {
     "row by row": mlp(30, sizes=(64, 32, 10)).with_folding(

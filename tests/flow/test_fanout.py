@@ -121,3 +121,78 @@ def test_the_write_enables_of_a_block_ram_stay_on_one_driver(before):
     assert [len(bits) for bits in drivers] == [1, 1]
     if before == 13:
         assert drivers[0] != drivers[1]  # but two of them may have two
+
+
+def rows(seed, readers):
+    """Two registers, a LUT of them that many rows read, and the rows, of one to six inputs."""
+    draw = random.Random(seed)
+    cells = {
+        "a": cell("FDRE", {"C": 2, "CE": "1", "R": "0", "D": 3}, 4, "Q"),
+        "b": cell("FDRE", {"C": 2, "CE": "1", "R": "0", "D": 3}, 5, "Q"),
+        "shared": cell("LUT2", {"I0": 4, "I1": 5}, 6, INIT=table(draw, 2)),
+    }
+    for i in range(readers):
+        width = draw.randint(1, 5)
+        nets = draw.sample([4, 5, "1", *range(50, 60)], width - 1)
+        nets.insert(draw.randrange(width), 6)
+        inputs = {f"I{n}": net for n, net in enumerate(nets)}
+        cells[f"row{i}"] = cell(f"LUT{width}", inputs, 100 + i, INIT=table(draw, width))
+    names = {"core.a": [4], "core.b": [5], "core.shared": [6]}
+    nets = {name: {"hide_name": 0, "bits": bits} for name, bits in names.items()}
+    return {"cells": cells, "netnames": nets}
+
+
+def table(draw, inputs):
+    return "".join(draw.choice("01") for _ in range(2**inputs))
+
+
+def value(module, bit, values):
+    """A net's value where those of flip-flops and of nets that nothing drives are given."""
+    if bit in values:
+        return values[bit]
+    if isinstance(bit, str):
+        return int(bit)
+    lut = next(c for c in module["cells"].values() if c["connections"].get("O") == [bit])
+    pins = [lut["connections"][f"I{i}"][0] for i in range(int(lut["type"][3:]))]
+    row = sum(value(module, net, values) << i for i, net in enumerate(pins))
+    return int(lut["parameters"]["INIT"][::-1][row])
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_readers_compute_what_a_busy_lut_computed(seed):
+    module = rows(seed, 30)
+    before = copy.deepcopy(module)
+    assert fanout.absorb(module, limit=12) == 1
+    assert "shared" not in module["cells"]
+    draw = random.Random(seed)
+    for _ in range(20):
+        values = {net: draw.randrange(2) for net in (4, 5, *range(50, 60))}
+        for i in range(30):
+            assert value(module, 100 + i, values) == value(before, 100 + i, values)
+
+
+def test_a_busy_lut_stays_for_readers_without_room():
+    module = rows(1, 30)
+    wide = {f"I{i}": net for i, net in enumerate([6, *range(50, 55)])}
+    module["cells"]["wide"] = cell("LUT6", wide, 200, INIT="01" * 32)
+    module["cells"]["ff"] = cell("FDRE", {"C": 2, "CE": "1", "R": "0", "D": 6}, 201, "Q")
+    assert fanout.absorb(module, limit=12) == 0
+    assert {sink.cell for sink in fanout._sinks(module)[6]} == {"wide", "ff"}
+
+
+def unbusy(module):
+    for i in range(20):
+        del module["cells"][f"row{i}"]
+
+
+def behind_a_lut(module):
+    module["cells"]["a"] = cell("LUT1", {"I0": 3}, 4, INIT="10")
+
+
+@pytest.mark.parametrize(("change", "keep"), [(unbusy, []), (behind_a_lut, []), (str, ["core.b"])])
+def test_other_luts_are_not_absorbed(change, keep):
+    module = rows(2, 30)
+    change(module)
+    before = copy.deepcopy(module)
+    assert fanout.absorb(module, keep, limit=12) == 0
+    assert module == before
