@@ -90,6 +90,34 @@ module counters (
     if (!aresetn) high <= '0;
   end
 
+`ifdef FORMAL
+  // Beside counters of 64 bits: the halves are theirs, and so is what a pulse holds; by induction.
+  logic begun_q;  // what is held as a run begins is of no use
+  logic [3:0] asked_q;
+  always_ff @(posedge aclk) begin
+    begun_q <= begin_q || !aresetn;
+    asked_q <= {keep_stall_out, keep_stall_in, keep_latency, keep_run};
+  end
+  for (genvar i = 0; i < 4; i++) begin : gen_proof
+    logic [63:0] count_q;
+    logic [31:0] upper_q, held_q;
+    logic alone_q;
+    always_ff @(posedge aclk) begin
+      count_q <= begin_q || !aresetn ? '0 : count_q + 64'(counting[i]);
+      upper_q <= count_q[63:32];
+      held_q <= upper_q;
+      alone_q <= asked_q == 4'(1 << i) && !begun_q && aresetn;
+    end
+    always_comb begin
+      if (aresetn) begin
+        assert (count_q == {high_q[32*i+:32] + 32'(carry_q[i]), low_q[32*i+:32]});
+        assert (begun_q || high_q[32*i+:32] == upper_q);
+        assert (!alone_q || high == held_q);
+      end
+    end
+  end
+`endif
+
   // Counts down from `limit` while nothing moves.
   logic [31:0] patience_q;
   logic armed_q, limited_q, expires_q;
