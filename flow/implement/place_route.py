@@ -5,8 +5,9 @@ tried in rounds of two at a time, each under the time limit. The run that is kep
 in the order given, that meets the clock even with the guard (see timing.py); only if no seed
 of a round does, the next round starts. If none does at all, the one that is fastest with the guard
 is kept, of those that meet the clock without it. A large design, whose runs take a quarter of an
-hour, has one round. Runs that are no longer needed are stopped. The
-choice depends on the seeds alone, not on which run ends first, unless one hits the time limit.
+hour and longer two at a time, is tried with one seed after the other, and the first that meets the
+clock without the guard is kept. Runs that are no longer needed are stopped. The choice depends on
+the seeds alone, not on which run ends first, unless one hits the time limit.
 
 Cells are placed by nextpnr's static placer: its wires are a fifth shorter than those of the default
 one, which also finds no slice for some flip-flops, the enables of their neighbours being others.
@@ -33,7 +34,7 @@ from flow.pipeline import say
 
 SEEDS = (1, 2, 3, 4)
 ROUND = 2  # runs at a time
-LARGE = 30_000  # cells, of a design that has one round
+LARGE = 30_000  # cells, of a design whose runs come one after the other
 
 
 @dataclass(frozen=True)
@@ -77,18 +78,18 @@ def place_and_route(
     """Place and route a mapped netlist; each seed has a folder in `folder`.
 
     Raises UserError if no seed ends, or none meets the clock; then the worst path is named.
-    seeds: by default SEEDS, of a large design the first round of them. run: stands in for
-    `run_seed` in tests.
+    seeds: by default SEEDS. run: stands in for `run_seed` in tests.
     """
-    seeds = seeds or (SEEDS if len(netlist.cells) < LARGE else SEEDS[:ROUND])
-    run = run or run_seed
+    seeds, run = seeds or SEEDS, run or run_seed
+    large = len(netlist.cells) >= LARGE
+    at_once, enough = (1, Routed.meets) if large else (ROUND, Routed.meets_guarded)
     limit = limit or time_limit(len(netlist.cells))
     failures: list[str] = []
     ended: list[Routed] = []
-    for start in range(0, len(seeds), ROUND):
-        chosen = seeds[start : start + ROUND]
+    for start in range(0, len(seeds), at_once):
+        chosen = seeds[start : start + at_once]
         cancel = {seed: Event() for seed in chosen}
-        with ThreadPoolExecutor(ROUND) as pool:
+        with ThreadPoolExecutor(at_once) as pool:
             runs: list[tuple[int, Future[Routed]]] = [
                 (
                     seed,
@@ -102,7 +103,7 @@ def place_and_route(
                     if routed is None:
                         continue
                     ended.append(routed)
-                    if routed.meets_guarded(clock_mhz):
+                    if enough(routed, clock_mhz):
                         say(f"  seed {seed} is kept")
                         return routed
             finally:

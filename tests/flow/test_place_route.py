@@ -76,6 +76,14 @@ def test_which_run_is_kept(tmp_path, results, kept):
     assert keep(tmp_path, results)[0] == kept
 
 
+def test_a_large_design_keeps_the_first_seed_that_meets_the_clock(tmp_path):
+    large = Netlist(Path("netlist.json"), "pynq_z2", dict.fromkeys(range(place_route.LARGE)), {})
+    runner = Runner(tmp_path, {1: (99, 98), 2: STALL, 3: (101, 80), 4: (150, 120)})
+    routed = place_and_route(large, BOARD, 100.0, tmp_path, limit=5, run=runner)
+    assert routed.seed == 3
+    assert runner.started == [1, 2, 3]  # one after the other
+
+
 def test_the_other_run_is_cancelled_and_the_next_round_not_started(tmp_path):
     seed, runner = keep(tmp_path, {1: (150, 120), 2: None, 3: (200, 200)})
     assert (seed, runner.cancelled, sorted(runner.started)) == (1, [2], [1, 2])
