@@ -181,6 +181,17 @@ def _check_rom(rom: Rom, rams: list[_Ram], nets: dict[str, Any]) -> int:
     matrix = np.array([[word >> d & 1 for d in range(len(data_bits))] for word in words], np.uint8)
     addresses = np.arange(len(words))
     held = np.zeros(len(data_bits), np.int64)
+    for column, net in enumerate(data_bits):
+        if net in ("0", "1"):  # the same in every word: Yosys keeps no memory for it
+            held[column] = 1
+            wrong = np.flatnonzero(matrix[:, column] != int(net))
+            if len(wrong):
+                where = f"{rom.label}, word {wrong[0]}, bit {column}"
+                raise MismatchError(
+                    f"{where}: {1 - int(net)} in {rom.file.name}, always {net} in the netlist",
+                    where,
+                )
+    compared = int((held == 0).sum()) * len(words)
     for ram in rams:
         outputs, address, width = _read_port(ram)
         row = np.zeros(len(words), np.int64)
@@ -217,7 +228,7 @@ def _check_rom(rom: Rom, rams: list[_Ram], nets: dict[str, Any]) -> int:
             f"{rom.label}: bit {column} is in {held[column]} block RAM outputs, so its contents "
             "cannot be told from the netlist"
         )
-    return matrix.size
+    return compared
 
 
 def _net(rom: Rom, nets: dict[str, Any], port: str) -> list[int | str]:

@@ -22,6 +22,7 @@ YOSYS = (
     "read_verilog -sv design.sv; "
     "synth_xilinx -flatten -abc9 -nodsp -nosrl -nolutram -arch xc7 -top top; write_json mapped.json"
 )
+CONSTANT = {"rom72": (1 << 5, 1 << 70)}  # bits that are 1, and 0, in every word
 ROMS = {"rom18": (18, 1024), "rom36": (36, 512), "rom72": (72, 512), "deep36": (36, 1024)}
 
 
@@ -33,7 +34,9 @@ def design(tmp_path_factory) -> Path:
         (folder / name).write_text((HERE / name).read_text())
     for name, (width, depth) in ROMS.items():
         rng = random.Random(name)
-        words = [f"{rng.getrandbits(width):0{(width + 3) // 4}x}" for _ in range(depth)]
+        one, zero = CONSTANT.get(name, (0, 0))
+        numbers = [(rng.getrandbits(width) | one) & ~zero for _ in range(depth)]
+        words = [f"{number:0{(width + 3) // 4}x}" for number in numbers]
         (folder / f"{name}.mem").write_text("\n".join(words) + "\n")
     tools.run("yosys", "-q", "-p", YOSYS, cwd=folder, log=folder / "yosys.log")
     tools.run(
@@ -191,7 +194,7 @@ def check(design: Path, bit: str = "design.bit", roms=tuple(ROMS)) -> bram.BramC
 def test_block_ram_contents_equal_netlist_and_files(design):
     result = check(design)
     assert (result.cells, result.memories, result.in_luts) == (6, 4, 0)
-    sizes = sum(width * depth for width, depth in ROMS.values())
+    sizes = sum(width * depth for width, depth in ROMS.values()) - 2 * 512  # CONSTANT
     assert result.bits == sizes + 3 * 18 * 1024 + 3 * 36 * 1024
 
 
@@ -212,6 +215,19 @@ def test_a_flipped_weight_is_named(design, name, word, bit):
         assert error.value.where == f"memory {name}, word {word}, bit {bit}"
     finally:
         path.write_text(right)
+
+
+@pytest.mark.parametrize(("bit", "always"), [(5, 1), (70, 0)])
+def test_a_flipped_weight_without_a_memory_is_named(design, tmp_path, bit, always):
+    words = (design / "rom72.mem").read_text().split()
+    words[300] = f"{int(words[300], 16) ^ 1 << bit:018x}"
+    (tmp_path / "rom72.mem").write_text("\n".join(words))
+    listed = [bram.Rom("memory", tmp_path / "rom72.mem", "u_rom72")]
+    with pytest.raises(MismatchError, match=f"rom72.mem, always {always} in the netlist") as error:
+        readback.check_bram(
+            design / "design.bit", PART, design / "placed.json", design / "mapped.json", listed
+        )
+    assert error.value.where == f"memory, word 300, bit {bit}"
 
 
 def test_a_flipped_block_ram_bit_is_named(design, changed):
