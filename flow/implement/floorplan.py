@@ -18,7 +18,7 @@ COLUMNS = {"CLB": "#e6eaef", "BRAM": "#cfe0d6", "DSP": "#eadfcf", "PSS": "#d5d9d
 """Colours of empty places, by the start of the tile's type."""
 COLOURS = (
     "#2f6fdb", "#d98e04", "#2c9c6a", "#b5477f", "#7a5bd0", "#c2502e", "#1f9fb4", "#8a7a1c",
-    "#5b7f2b", "#a03a3a",
+    "#5b7f2b", "#a03a3a", "#3b3f8f", "#d46a9f", "#6b4a2b", "#58b6a5",
 )  # fmt: skip
 SHELL_COLOUR = "#5d6875"
 FULL = 8  # LUTs in a logic tile; half a tile of flip-flops looks half full
@@ -38,10 +38,10 @@ def draw(places: Sequence[dict[str, Any]], part: str, path: Path) -> None:
                 rows = 5 if start in ("BRAM", "DSP") else 1
                 picture[max(0, tile.y - rows + 1) : tile.y + 1, tile.x] = _rgb(colour)
     layers = sorted({p["layer"] for p in places}, key=lambda name: (name == "shell", name))
-    order = list(dict.fromkeys(p["layer"] for p in places if p["layer"] != "shell"))
-    layers = sorted(order) + (["shell"] if "shell" in layers else [])
-    colour_of = {name: COLOURS[i % len(COLOURS)] for i, name in enumerate(layers)}
-    colour_of["shell"] = SHELL_COLOUR
+    shown = [name for name in layers if _served(name, layers) == name]
+    of_shown = {name: COLOURS[i % len(COLOURS)] for i, name in enumerate(shown)}
+    of_shown["shell"] = SHELL_COLOUR
+    colour_of = {name: of_shown[_served(name, layers)] for name in layers}
     logic: dict[tuple[int, int], Counter] = defaultdict(Counter)
     for place in places:
         key = (place["x"], place["y"])
@@ -62,12 +62,18 @@ def draw(places: Sequence[dict[str, Any]], part: str, path: Path) -> None:
     axes.set_yticks([])
     for spine in axes.spines.values():
         spine.set_visible(False)
-    handles = [Patch(color=colour_of[name], label=name) for name in layers]
+    handles = [Patch(color=colour_of[name], label=name) for name in shown]
     handles.append(Patch(color=COLUMNS["BRAM"], label="block RAM column"))
     handles.append(Patch(color=COLUMNS["DSP"], label="DSP column (not used)"))
-    axes.legend(handles=handles, loc="upper left", fontsize=9, framealpha=0.9)
+    axes.legend(handles=handles, loc="upper left", bbox_to_anchor=(1, 1), fontsize=9, frameon=False)
     axes.set_title(f"{part}: where each layer lies", loc="left", fontsize=11)
     figure.savefig(path, dpi=110, bbox_inches="tight", metadata={"Software": None})
+
+
+def _served(name: str, layers: Sequence[str]) -> str:
+    """The layer whose colour a layer has: windows and thresholds have that of their product."""
+    product = name.rpartition("_")[0]
+    return product if product in layers else name
 
 
 def _rgb(colour: str) -> np.ndarray:
