@@ -106,15 +106,32 @@ class RamHalf:
         return max(found, default=1)
 
     def _write_enable(self, port: str) -> str:
-        """What enables writing on a port; all its enables must be one net."""
+        """What enables writing on a port; all its enables must be one net, or never high."""
         pins = _PORTS[port]
         nets = {self._pin(f"{pins.write}{i}") for i in range(pins.writes)}
-        if len(nets) > 1:
+        nets = nets - {_ZERO} or {_ZERO}
+        if len(nets) > 1 or (self._kept(port) and nets != {_ZERO} and not self._simple_write):
             raise NetlistError(f"{self.label}: writing single bytes is not modelled")
         enable, write = self._invertible(pins.enable), nets.pop()
         if _ZERO in (enable, write):
             return _ZERO
         return write if enable == "1'b1" else f"{write} & {enable}"
+
+    @property
+    def _simple_write(self) -> bool:
+        return "SDP_WRITE_WIDTH_36" in self.flags
+
+    def _kept(self, port: str) -> int:
+        """Bits of a word of 32 + 4 that are never written, parity uppermost.
+
+        An enable is that of four data bits; a bit of parity has the one of a byte of the RAMB36,
+        whose odd bytes have theirs in the second half, or one of the two of its byte in a RAMB18.
+        """
+        pins = _PORTS[port]
+        low = [self._pin(f"{pins.write}{i}") == _ZERO for i in range(pins.writes)]
+        data = sum(0xF << 4 * i for i, never in enumerate(low) if never)
+        parity = sum(never << i for i, never in enumerate(low[self.half :: 2]))
+        return parity << 32 | data
 
     def _write(self) -> None:
         simple_read = "SDP_READ_WIDTH_36" in self.flags
@@ -164,15 +181,21 @@ class RamHalf:
         port = writing[0]
         self._writing_port = port
         self._check_ports()
-        if "SDP_WRITE_WIDTH_36" in self.flags:
-            width, lanes = 36, ["B", "A"]
+        kept = 0
+        if self._simple_write:
+            width, lanes, kept = 36, ["B", "A"], self._kept(port)
         else:
             width, lanes = self._width("WRITE", port), [port]
         pins = _PORTS[port]
         data = ", ".join(self._bus(f"DI{lane}DI", 16) for lane in lanes)
         parity = ", ".join(self._bus(f"DIP{lane}DIP", 2) for lane in lanes)
         read_first = int(f"WRITE_MODE_{port}_READ_FIRST" in self.flags)
-        return [f".WIDTH_W({width})", f".READ_FIRST({read_first})"], [
+        parameters = [
+            f".WIDTH_W({width})",
+            f".READ_FIRST({read_first})",
+            f".KEPT(36'h{kept:x})",
+        ]
+        return parameters, [
             f".clkw({self._invertible(pins.clock)})",
             f".we({enables[port]})",
             f".addrw({self._bus(pins.address, 14)})",

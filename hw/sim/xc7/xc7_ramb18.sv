@@ -8,7 +8,7 @@
 //   this model gives the old word inverted, so that a design which looks at it shows a difference.
 //   WIDTH_x: 1, 2, 4 (data only), 9, 18 (with parity). 36 at A (simple dual port): a word of 32 + 4
 //   bits, the lower half at A's outputs and the upper at B's; then WIDTH_B is 0. WIDTH_W: also 36,
-//   or 0, never written.
+//   or 0, never written; of 36 bits those of KEPT never change (byte enables that are tied low).
 //   A word of W data bits at address n is bits n*W and up of INIT; parity of byte k is INITP[k].
 //   Addresses are bit addresses: those bits that do not select a word are ignored, as in the device.
 //   A RAMB36 is two of these; they share the word bit by bit, even bits in the first.
@@ -19,6 +19,7 @@ module xc7_ramb18 #(
     parameter int unsigned  WIDTH_B = 18,
     parameter int unsigned  WIDTH_W = 0,
     parameter bit           READ_FIRST = 1,
+    parameter bit [35:0]    KEPT = '0,
     parameter bit [16383:0] INIT = '0,
     parameter bit [2047:0]  INITP = '0,
     parameter bit [17:0]    INIT_A = '0,
@@ -90,12 +91,16 @@ module xc7_ramb18 #(
     mask = {p << shift[4:3], d << shift};
   endfunction
 
+  function automatic logic [35:0] changed(input logic [4:0] at);  // bits that writing there changes
+    changed = mask(at, WIDTH_W) & ~KEPT;
+  endfunction
+
   // The word at `addr`: 4 bits of parity above 32 of data, both moved down to bit 0.
   function automatic logic [35:0] word(input logic [13:0] addr, input int unsigned width);
     logic [35:0] row;
     logic [4:0] shift;
     row = {parity[addr[13:5]], data[addr[13:5]]};
-    if (!READ_FIRST && we && addr[13:5] == addrw[13:5]) row = row ^ mask(addrw[4:0], WIDTH_W);
+    if (!READ_FIRST && we && addr[13:5] == addrw[13:5]) row = row ^ changed(addrw[4:0]);
     row = row & mask(addr[4:0], width);
     shift = place(addr[4:0], width);
     word = {row[35:32] >> shift[4:3], row[31:0] >> shift};
@@ -104,7 +109,7 @@ module xc7_ramb18 #(
   if (WIDTH_W != 0) begin : gen_write
     logic [35:0] change, row, next;
     logic [4:0] shift;
-    assign change = mask(addrw[4:0], WIDTH_W);
+    assign change = changed(addrw[4:0]);
     assign shift = place(addrw[4:0], WIDTH_W);
     assign row = {parity[addrw[13:5]], data[addrw[13:5]]};
     assign next = (row & ~change) | ({dipw << shift[4:3], diw << shift} & change);

@@ -123,11 +123,17 @@ module top (
   queue #(18, 1024) u_queue18 (aclk, noise[4], behind, noise[17:0], noise[6], count[9:0], queue18);
   queue #(72, 512) u_queue72 (aclk, noise[8], behind[8:0], noise, noise[9], count[8:0], queue72);
 
+  // Words that leave bytes of a block RAM unused: these are never written.
+  logic [23:0] queue24;
+  logic [59:0] queue60;
+  queue #(24, 512) u_queue24 (aclk, noise[4], behind[8:0], noise[31:8], noise[6], count[8:0], queue24);
+  queue #(60, 512) u_queue60 (aclk, noise[8], behind[8:0], noise[65:6], noise[9], count[8:0], queue60);
+
   initial led = 4'd0;
   always_ff @(posedge aclk) begin
     led[0] <= ^{rom18, rom36} ^ selected;
     led[1] <= ^{rom72, deep36} ^ greater;
-    led[2] <= ^{queue18, queue72} ^ count[11];
+    led[2] <= ^{queue18, queue72, queue24, queue60} ^ count[11];
     led[3] <= ^{state, set_q, clear_q, preset_q};
   end
 endmodule
