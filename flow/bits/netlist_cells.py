@@ -224,20 +224,24 @@ class Slice:
         raise NetlistError(f"{self.label}.{prefix}{chosen[0]} is not modelled")
 
     def lut(self, letter: str, output: str) -> str:
-        """Output O6 or O5 of a LUT, or a constant where its constant inputs make it one.
+        """Output O6 or O5 of a LUT, or what it passes on: a constant, or one of its inputs.
 
-        nextpnr leads constants through LUTs, also to pins of the processing system.
+        nextpnr leads constants and other nets through LUTs, also to pins that must be one net.
         """
-        values = self._reachable(letter, output)
+        entries = self._reachable(letter, output)
+        values = {self.inits[letter] >> entry & 1 for entry in entries}
         if len(values) == 1:
             return f"1'b{values.pop()}"
+        for i in range(5 if output == "O5" else 6):
+            if all(self.inits[letter] >> entry & 1 == entry >> i & 1 for entry in entries):
+                return self.pin(f"{letter}{i + 1}")
         for output_name in ("O5", "O6"):
             net = f"{self.name}_{letter}LUT_{output_name}"
             self.cells.need(net, lambda _: self._write_lut(letter))
         return f"{self.name}_{letter}LUT_{output}"
 
-    def _reachable(self, letter: str, output: str) -> set[int]:
-        """Values an output can take, given those inputs that the routing ties to a constant."""
+    def _reachable(self, letter: str, output: str) -> Sequence[int]:
+        """Entries of the table, given those inputs that the routing ties to a constant."""
         entries: Sequence[int] = range(32 if output == "O5" else 64)
         for i in range(6):
             source = self.cells.routing.source((self.tile.number, self.wires[f"{letter}{i + 1}"]))
@@ -245,7 +249,7 @@ class Slice:
                 tied = int(constant(source)[-1])
                 if output == "O6" or i < 5:
                     entries = [entry for entry in entries if entry >> i & 1 == tied]
-        return {self.inits[letter] >> entry & 1 for entry in entries}
+        return entries
 
     def _write_lut(self, letter: str) -> None:
         name = f"{self.name}_{letter}LUT"
