@@ -81,7 +81,7 @@ def build(
     say("  " + _area_line("routed", used))
     back = write_bitstream(routed.fasm, board, folder)
     _write_placement(folder, board, cells, owner, layer_of)
-    clock = board.clock_at_most(min(wanted, routed.guarded.fmax_mhz))
+    clock = board.clock_at_most(min(wanted, routed.path.guarded_mhz))
     write_atomically(folder / "paths.json", json.dumps(_paths(routed), indent=1) + "\n")
     say(f"  clock {clock:g} MHz, bitstream read back: {back.features} features")
     return {
@@ -97,10 +97,10 @@ def build(
             "requested_mhz": clock_mhz,
             "fmax_mhz": round(routed.fmax_mhz, 2),
             "fmax_loaded_mhz": round(routed.path.fmax_mhz, 2),
-            "fmax_guarded_mhz": round(routed.guarded.fmax_mhz, 2),
+            "fmax_guarded_mhz": round(routed.path.guarded_mhz, 2),
             "guard_ns": timing.GUARD_NS,
             "source": "nextpnr's estimate",
-            "worst_path": timing.describe(routed.guarded),
+            "worst_path": timing.describe(routed.path),
         },
         "bitstream": {
             "path": "design.bit",
@@ -172,7 +172,6 @@ def _paths(routed: place_route.Routed) -> dict[str, Any]:
         "seed": routed.seed,
         "nextpnr": routed.reported_path,
         "loaded": {"delay_ns": routed.path.delay_ns, "steps": timing.listing(routed.path)},
-        "guarded": {"delay_ns": routed.guarded.delay_ns, "steps": timing.listing(routed.guarded)},
     }
 
 

@@ -78,10 +78,10 @@ module axis_fifo #(
     (* ram_style = "block" *) logic [WIDTH-1:0] words[DEPTH];
     logic [ADDR_BITS-1:0] write_q, read_q;
     logic [ADDR_BITS:0] stored_q;  // words in the memory
-    logic ready_q, valid_q;
+    logic some_q, ready_q, valid_q;  // there are any; there is room; the output is one
     logic push, pull;
     assign push = s_axis_tvalid && ready_q;
-    assign pull = stored_q != '0 && (!valid_q || m_axis_tready);
+    assign pull = some_q && (!valid_q || m_axis_tready);
     assign s_axis_tready = ready_q;
     assign m_axis_tvalid = valid_q;
     always_ff @(posedge aclk) begin
@@ -93,6 +93,7 @@ module axis_fifo #(
         write_q <= '0;
         read_q <= '0;
         stored_q <= '0;
+        some_q <= 1'b0;
         ready_q <= 1'b1;
         valid_q <= 1'b0;
       end else begin
@@ -100,14 +101,22 @@ module axis_fifo #(
         if (pull) read_q <= read_q == ADDR_BITS'(DEPTH - 1) ? '0 : read_q + 1'b1;
         if (pull) valid_q <= 1'b1;
         else if (m_axis_tready) valid_q <= 1'b0;
-        if (push && !pull) begin
-          stored_q <= stored_q + 1'b1;
-          ready_q <= stored_q != (ADDR_BITS + 1)'(DEPTH - 1);
-        end else if (pull && !push) begin
-          stored_q <= stored_q - 1'b1;
-          ready_q <= 1'b1;
+        if (push != pull) begin
+          stored_q <= stored_q + {{ADDR_BITS{pull}}, 1'b1};
+          some_q <= push || stored_q != (ADDR_BITS + 1)'(1);
+          ready_q <= pull || stored_q != (ADDR_BITS + 1)'(DEPTH - 1);
         end
       end
     end
+`ifdef FORMAL
+    // What the registers say of each other; the stream rules follow by induction.
+    always_comb begin
+      if (aresetn) begin
+        assert (some_q == (stored_q != '0));
+        assert (ready_q == (stored_q != (ADDR_BITS + 1)'(DEPTH)));
+        assert (32'(stored_q) <= DEPTH);
+      end
+    end
+`endif
   end
 endmodule

@@ -142,26 +142,27 @@ module dma_read #(
     end
   end
 
-  // Five cycles or more lie between two bursts, so what is reserved may be a cycle late, and room_q
-  // another; a place that becomes free may be late too.
+  // Five cycles or more lie between two bursts, so what is reserved may be two cycles late, and
+  // room_q another; a place that becomes free may be late too.
   logic issue_q, pop_q;
+  logic [COUNT_BITS-1:0] more_q;  // reserved, or free if negative
   always_ff @(posedge aclk) begin
     issue_q <= issue && aresetn;
     pop_q <= pop && clear_n && aresetn;
     room_q <= reserved_q <= COUNT_BITS'(DEPTH - 16);
-    reserved_q <= reserved_q + (issue_q ? COUNT_BITS'(length_q) : '0) - COUNT_BITS'(pop_q);
+    more_q <= (issue_q ? COUNT_BITS'(length_q) : '0) - COUNT_BITS'(pop_q);
+    reserved_q <= reserved_q + more_q;
     expected_q <= expected_q + (issue_q ? COUNT_BITS'(length_q) : '0) - COUNT_BITS'(r_valid_q);
     if (r_valid_q && r_bad_q) failed <= 1'b1;
     if (r_valid_q) checksum <= {checksum[30:0], checksum[31]} ^ r_data_q[63:32] ^ r_data_q[31:0];
     if (start && !busy) checksum <= '0;
-    if (!clear_n) begin
+    if (!clear_n || !aresetn) begin
+      more_q <= '0;
       reserved_q <= '0;
       failed <= 1'b0;
     end
     if (!aresetn) begin
-      reserved_q <= '0;
       expected_q <= '0;
-      failed <= 1'b0;
       checksum <= '0;
     end
   end

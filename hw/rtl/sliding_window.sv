@@ -106,8 +106,12 @@ module sliding_window #(
   logic run_last, line_last, repeat_last, group_last, row_last;
   logic word_last;  // the first three at once, counted apart since much waits for it
   logic group_end, row_end;  // this fetch ends it
+  logic ended_q;  // the fetch before ended the group
+  logic go_on;  // to the next group: a cycle late, off the way of the fetch, where groups have the time
   assign group_end = fetch && word_last;
   assign row_end = group_end && group_last;
+  assign go_on = KERNEL * RUN >= 3 ? ended_q : group_end;
+  always_ff @(posedge aclk) ended_q <= group_end && aresetn;
 
   wrap_counter #(.COUNT(RUN)) u_run (.aclk, .aresetn, .next(fetch), .last(run_last));
   wrap_counter #(.COUNT(KERNEL)) u_line (.aclk, .aresetn, .next(fetch && run_last), .last(line_last));
@@ -123,8 +127,13 @@ module sliding_window #(
     .next(fetch),
     .last(word_last)
   );
-  wrap_counter #(.COUNT(GROUPS)) u_group (.aclk, .aresetn, .next(group_end), .last(group_last));
-  wrap_counter #(.COUNT(ROWS)) u_row (.aclk, .aresetn, .next(row_end), .last(row_last));
+  wrap_counter #(.COUNT(GROUPS)) u_group (.aclk, .aresetn, .next(go_on), .last(group_last));
+  wrap_counter #(.COUNT(ROWS)) u_row (
+    .aclk,
+    .aresetn,
+    .next(go_on && group_last),
+    .last(row_last)
+  );
 
   // The first word of the group, and the places of its line and of the fetched one in the ring.
   logic [ADDR_BITS-1:0] base_q, base_after, base_next;
@@ -164,59 +173,58 @@ module sliding_window #(
       top_q <= '0;
       read_q <= '0;
       slot_q <= '0;
-    end else if (fetch) begin
-      if (group_end) begin
+    end else begin
+      if (go_on) begin
         base_q <= base_next;
         top_q <= top_next;
       end
-      if (!run_last) begin
-        read_q <= read_q + 1'b1;
-      end else if (!line_last) begin
-        read_q <= read_q + (wraps ? ADDR_BITS'(LINE - RUN + 1 - DEPTH) : ADDR_BITS'(LINE - RUN + 1));
-        slot_q <= wraps ? '0 : slot_q + 1'b1;
-      end else begin
-        read_q <= repeat_last ? base_next : base_q;
-        slot_q <= repeat_last ? top_next : top_q;
+      if (fetch) begin
+        if (!run_last) begin
+          read_q <= read_q + 1'b1;
+        end else if (!line_last) begin
+          read_q <= read_q + (wraps ? ADDR_BITS'(LINE - RUN + 1 - DEPTH) : ADDR_BITS'(LINE - RUN + 1));
+          slot_q <= wraps ? '0 : slot_q + 1'b1;
+        end else begin
+          read_q <= repeat_last ? base_next : base_q;
+          slot_q <= repeat_last ? top_next : top_q;
+        end
       end
     end
   end
 
   // --- words that are there beyond those of the group, and room; negative: not enough ---
-  logic [WORD_BITS-1:0] ahead_q, ahead_next, room_q;
+  // The sum for the next group is made beside the other one, and taken after the group's last fetch:
+  // so no sum waits for a fetch.
+  logic [WORD_BITS-1:0] ahead, ahead_q, beyond_q, room_q;
   logic [WORD_BITS-1:0] used;  // by going on to the next group
-  logic [WORD_BITS-1:0] beyond;  // words beyond those of the next group
   logic freeing_q, image_q;  // lines are freed a cycle late; those of a whole image
+  assign ahead = ended_q ? beyond_q : ahead_q;
   assign used = !group_last ? WORD_BITS'(NEXT) :
                 !row_last ? WORD_BITS'(TO_ROW) : WORD_BITS'(TO_IMAGE);
-  if (WORDS == 1) begin : gen_beyond_now
-    assign beyond = ahead_q - used;
-  end else begin : gen_beyond_before
-    // In the cycle before the group's last one.
-    logic [WORD_BITS-1:0] beyond_q;
-    assign beyond = beyond_q;
-    always_ff @(posedge aclk) beyond_q <= ahead_q - used + WORD_BITS'(write);
-  end
   logic [WORD_BITS-1:0] freed;
   assign freed = !freeing_q ? '0 : WORD_BITS'((image_q ? LAST_LINES : STRIDE) * LINE);
   // A written word is the carry of one bit below: so the choice and the sum are one LUT.
-  logic below;
-  assign {ahead_next, below} = {group_end ? beyond : ahead_q, 1'b1} + (WORD_BITS + 1)'(write);
+  logic [WORD_BITS-1:0] ahead_next, beyond_next;
+  logic [1:0] below;
+  assign {ahead_next, below[0]} = {ahead, 1'b1} + (WORD_BITS + 1)'(write);
+  assign {beyond_next, below[1]} = {ahead, 1'b1} + {-used, write};
   always_ff @(posedge aclk) begin
     image_q <= row_last;
+    ahead_q <= ahead_next;
+    beyond_q <= beyond_next;
     if (!aresetn) begin
       ahead_q <= WORD_BITS'(0 - FIRST);
       room_q <= WORD_BITS'(DEPTH - 1);
       freeing_q <= 1'b0;
     end else begin
-      ahead_q <= ahead_next;
       room_q <= room_q + freed - WORD_BITS'(write);
       freeing_q <= row_end;
     end
   end
   logic unused;
-  assign unused = below;
+  assign unused = &{1'b0, below};
   logic there;
-  assign there = !ahead_q[WORD_BITS-1];
+  assign there = !ahead[WORD_BITS-1];
   assign s_axis_tready = !room_q[WORD_BITS-1];
 
   // --- out ---
@@ -238,8 +246,8 @@ module sliding_window #(
     localparam int unsigned MISSING_BITS = MISSING > 1 ? $clog2(MISSING) : 1;
     logic [MISSING_BITS-1:0] missing_q;
     always_ff @(posedge aclk) begin
-      if (!aresetn || row_end) missing_q <= MISSING_BITS'(KERNEL - 1);
-      else if (group_end) begin
+      if (!aresetn || (go_on && group_last)) missing_q <= MISSING_BITS'(KERNEL - 1);
+      else if (go_on) begin
         missing_q <= missing_q == '0 ? MISSING_BITS'(STRIDE - 1) : missing_q - 1'b1;
       end
     end

@@ -56,6 +56,12 @@ def test_what_drives_a_wire_out_of_a_site_has_a_resistance(fabric):
     assert fabric.connection("X54Y25/SLICE_X0Y0.SR/CLBLL_LL_SR") == Connection(interconnect.SITE_PS)
 
 
+@pytest.mark.parametrize(("pin", "delay"), [("A1", 516.0), ("A5", 112.0), ("C6", 0.0)])
+def test_the_pins_of_a_lut_have_delays_of_their_own(fabric, pin, delay):
+    into = fabric.connection(f"X54Y25/SLICE_X0Y0.A3/CLBLL_LL_{pin}")  # for the LUT's third input
+    assert into == Connection(interconnect.SITE_PS + delay)
+
+
 def test_the_way_through_a_lut_takes_its_pin_and_the_lut(fabric):
     through = fabric.connection("X54Y25/CLBLL_LL_A/CLBLL_LL_A1")
     assert through == Connection(516.0 + 124.0, 1326.1875)
