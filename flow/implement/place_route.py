@@ -135,7 +135,7 @@ def _result(seed: int, future: Future[Routed], failures: list[str]) -> Routed | 
     else:
         say(
             f"  seed {seed}: {routed.seconds:.0f} s, {routed.fmax_mhz:.1f} MHz by nextpnr, "
-            f"{routed.path.fmax_mhz:.1f} with loads and pins, {routed.path.guarded_mhz:.1f} with the guard"
+            f"{routed.path.fmax_mhz:.1f} with loads and pins, {routed.path.guarded_mhz:.1f} guarded"
         )
         return routed
     say(f"  {failures[-1]}")

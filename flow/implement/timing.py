@@ -128,9 +128,7 @@ def _slowest(*values: str | None) -> float:
     return max((float(v.split(":")[-1] or 0) for v in values if v), default=0.0)
 
 
-def worst_path(
-    delays: Delays, slow: Collection[str] = (), only_slow: bool = False
-) -> TimingPath:
+def worst_path(delays: Delays, slow: Collection[str] = (), only_slow: bool = False) -> TimingPath:
     """The slowest of all paths between clocked cells.
 
     The PS7 is one of them, but for its clocks and resets. Paths from the cells `slow` are left

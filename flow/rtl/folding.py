@@ -46,7 +46,7 @@ LUT_WORD = 256  # widest word of weights kept in LUTs: every address line reache
 LUT_DEPTH = 32  # ... but for so few words
 LUT_LIMIT = 17_000  # a design of this size routes reliably with the open tools
 
-TRIES = 4  # foldings that are counted cycle by cycle, until one meets its interval
+TRIES = 4  # foldings that are counted cycle by cycle, until one is as fast as was asked for
 
 Choices = dict[str, list[Layer]]
 
@@ -207,14 +207,20 @@ def _in_time(graph: Graph, every: Choices, wish: Wish, found: Graph) -> Graph:
     times; where that does not help either, `estimate` tells.
     """
     assert wish.interval
-    asked = wish.interval
+    asked, interval = wish, wish.interval
     for _ in range(TRIES):
-        limit = max(wish.interval, forecast(found).interval)  # an override may be slower
-        exact = estimate(found).interval
-        asked = int(asked * limit / exact)
-        if exact <= limit or asked < 1:
+        hoped, exact = forecast(found), estimate(found)
+        limit = max(wish.interval, hoped.interval)  # an override may be slower
+        if exact.interval > limit:
+            interval = int(interval * limit / exact.interval)
+            asked = replace(asked, interval=interval)
+        elif wish.latency and exact.latency > wish.latency:
+            asked = replace(asked, latency=hoped.latency - (exact.latency - wish.latency))
+        else:
             break
-        found = _cheapest(graph, every, replace(wish, interval=asked)) or found
+        if min(interval, asked.latency or 1) < 1:
+            break
+        found = _cheapest(graph, every, asked) or found
     return found
 
 

@@ -111,7 +111,10 @@ module sliding_window #(
   assign group_end = fetch && word_last;
   assign row_end = group_end && group_last;
   assign go_on = KERNEL * RUN >= 3 ? ended_q : group_end;
-  always_ff @(posedge aclk) ended_q <= group_end && aresetn;
+  always_ff @(posedge aclk) begin
+    if (!aresetn) ended_q <= 1'b0;
+    else ended_q <= group_end;
+  end
 
   wrap_counter #(.COUNT(RUN)) u_run (.aclk, .aresetn, .next(fetch), .last(run_last));
   wrap_counter #(.COUNT(KERNEL)) u_line (.aclk, .aresetn, .next(fetch && run_last), .last(line_last));
@@ -196,6 +199,7 @@ module sliding_window #(
   // The sum for the next group is made beside the other one, and taken after the group's last fetch:
   // so no sum waits for a fetch.
   logic [WORD_BITS-1:0] ahead, ahead_q, beyond_q, room_q;
+  logic there_q;  // ahead is not negative
   logic [WORD_BITS-1:0] used;  // by going on to the next group
   logic freeing_q, image_q;  // lines are freed a cycle late; those of a whole image
   assign ahead = ended_q ? beyond_q : ahead_q;
@@ -214,22 +218,22 @@ module sliding_window #(
     beyond_q <= beyond_next;
     if (!aresetn) begin
       ahead_q <= WORD_BITS'(0 - FIRST);
+      there_q <= 1'b0;
       room_q <= WORD_BITS'(DEPTH - 1);
       freeing_q <= 1'b0;
     end else begin
+      there_q <= group_end ? !beyond_next[WORD_BITS-1] : !ahead_next[WORD_BITS-1];
       room_q <= room_q + freed - WORD_BITS'(write);
       freeing_q <= row_end;
     end
   end
   logic unused;
   assign unused = &{1'b0, below};
-  logic there;
-  assign there = !ahead[WORD_BITS-1];
   assign s_axis_tready = !room_q[WORD_BITS-1];
 
   // --- out ---
   logic word_valid_q, word_taken;
-  assign fetch = there && (!word_valid_q || word_taken);
+  assign fetch = there_q && (!word_valid_q || word_taken);
   always_ff @(posedge aclk) begin
     if (!aresetn) word_valid_q <= 1'b0;
     else if (fetch) word_valid_q <= 1'b1;

@@ -222,6 +222,14 @@ def test_a_wrong_wish_is_refused_by_name(options, message):
         fold(tfc(), **options)
 
 
+def test_a_latency_is_kept_where_the_search_forecasts_it_too_short():
+    graph = conv_graph(1, (9, 8, 3))
+    free = estimate(fold(graph, 400)).latency
+    first = fold(graph, 400, latency=free - 1)
+    assert forecast(fold(graph, 400)).latency < free - 1  # so the search alone keeps what it has
+    assert estimate(first).latency < free
+
+
 def test_without_a_target_the_design_stays_of_routable_size():
     folded = fold(mlp(4, sizes=(64, 32, 32, 10)), None)
     assert estimate(folded).area.lut <= 17_000
