@@ -7,8 +7,8 @@ every LUT or flip-flop of the mapped netlist at most `LIMIT` loads: it copies th
 the sinks out, those that will lie near each other to the same copy. Nothing else changes, so each
 copy holds the same value in every cycle.
 
-Before that `absorb` takes small LUTs of busy registers into the LUTs that read them: what Yosys
-found that many rows have in common saves nothing there, and costs a level of LUTs and a long wire.
+Before that `absorb` takes busy LUTs of registers into the LUTs that read them: what many readers
+have in common saves nothing there, and costs a level of LUTs and a long wire.
 The proof of the finished bitstream against the RTL covers both passes.
 """
 
@@ -32,7 +32,7 @@ COPIED = FLIP_FLOPS | {"INV"} | {f"LUT{n}" for n in range(1, 7)}
 # enable of 24 fills three slices; with 48 the wires are 10 % shorter, and their enables too slow;
 # with 12 the placer does not end on 25 000 flip-flops, of too many enables for their slices.
 SHARED_PINS = {"CE": 0.5, "R": 0.5, "S": 0.5, "CLR": 0.5, "PRE": 0.5}
-SHARED_LUTS = {"LUT2", "LUT3"}
+SHARED_LUTS = {f"LUT{n}" for n in range(2, 6)}  # the reader has an input of its own
 WIDEST = 6  # inputs of a LUT
 WHOLE = {"WEA", "WEBWE"}
 """Pins of a block RAM that one driver serves: a word is written whole, and told by that."""
