@@ -154,7 +154,7 @@ def picture(found: dict[str, Any]) -> bytes:
         luts, [r["images_per_second"] for r in rows], "o", color=figures.BLUE, label="synthesised"
     )
     for lut, row in zip(luts, rows, strict=True):
-        note = f"{row['latency_us'] / 1000:.2f} ms, {row['synthesised']['bram36']:g} BRAM"
+        note = f"{row['latency_us'] / 1000:.3f} ms\n{row['synthesised']['bram36']:g} BRAM"
         at = (lut, row["images_per_second"])
         axes.annotate(note, at, (-7, 6), textcoords="offset points", fontsize=8, ha="right")
     finn = found["finn"]
