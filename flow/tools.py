@@ -24,6 +24,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -81,6 +82,7 @@ def run(
     cwd: Path,
     log: Path,
     timeout: float | None = None,
+    quiet: float | None = None,
     env: Mapping[str, str] | None = None,
     on_line: Callable[[str], None] | None = None,
     cancel: threading.Event | None = None,
@@ -90,6 +92,7 @@ def run(
     cwd: folder to run in; the caller's temporary folder and the repository are visible too.
     log: file that gets the command, standard output and standard error; replaced if it exists.
     timeout: seconds after which the tool and all its children are killed.
+    quiet: seconds without output after which they are killed, too.
     env: variables added to the few that are passed on.
     on_line: called with each line of output as it comes, for progress.
     cancel: when it is set, the tool and all its children are killed.
@@ -102,26 +105,13 @@ def run(
     command, environment = _command(tool, [str(a) for a in args], cwd)
     environment.update(env or {})
     name = Path(tool).name
-    expired = threading.Event()
     log.parent.mkdir(parents=True, exist_ok=True)
-    with log.open("wb") as out:
+    with log.open("wb", buffering=0) as out:
         out.write(f"$ {shlex.join([str(tool), *map(str, args)])}\n".encode())
-        out.flush()
         stdout = subprocess.PIPE if on_line else out
         with _child(command, environment, stdout) as process:
-
-            def expire() -> None:
-                if process.poll() is None:
-                    expired.set()
-                    _kill(process)
-
-            timer = threading.Timer(timeout or 0, expire)
-            timer.daemon = True
-            if timeout is not None:
-                timer.start()
-            ended = threading.Event()
-            if cancel is not None:
-                threading.Thread(target=_watch, args=(process, cancel, ended), daemon=True).start()
+            limits = _Limits(process, log, timeout, quiet, cancel)
+            limits.start()
             try:
                 if on_line and process.stdout:
                     for line in process.stdout:
@@ -129,12 +119,12 @@ def run(
                         on_line(line.decode(errors="replace").rstrip("\r\n"))
                 process.wait()
             finally:
-                ended.set()
-                timer.cancel()
+                limits.ended.set()
+                limits.join()
     if cancel is not None and cancel.is_set() and process.returncode:
         raise ToolCancelled(name, "was cancelled", log, process.returncode)
-    if expired.is_set():
-        raise ToolTimeout(name, f"was stopped after {timeout:g} s", log, process.returncode)
+    if limits.passed:
+        raise ToolTimeout(name, f"was stopped after {limits.passed}", log, process.returncode)
     if process.returncode:
         raise ToolError(name, _status(process.returncode), log, process.returncode)
     return subprocess.CompletedProcess([str(tool), *map(str, args)], 0)
@@ -195,11 +185,37 @@ def _kill(process: subprocess.Popen) -> None:
             os.killpg(process.pid, signal.SIGKILL)
 
 
-def _watch(process: subprocess.Popen, cancel: threading.Event, ended: threading.Event) -> None:
-    """Kill a child when `cancel` is set, until it has `ended`."""
-    while not ended.is_set():
-        if cancel.wait(0.2):
-            _kill(process)
+class _Limits(threading.Thread):
+    """Kills a child that runs or is quiet too long, or is cancelled, until `ended` is set."""
+
+    def __init__(
+        self,
+        process: subprocess.Popen,
+        log: Path,
+        timeout: float | None,
+        quiet: float | None,
+        cancel: threading.Event | None,
+    ):
+        super().__init__(daemon=True)
+        self.ended = threading.Event()
+        self.passed = ""  # the limit, in words
+        self._process, self._log, self._cancel = process, log, cancel
+        self._timeout, self._quiet = timeout, quiet
+
+    def run(self) -> None:
+        began = heard = time.monotonic()
+        size = 0
+        while not self.ended.wait(0.2):
+            now = time.monotonic()
+            if self._log.stat().st_size != size:
+                size, heard = self._log.stat().st_size, now
+            if self._timeout is not None and now - began > self._timeout:
+                self.passed = f"{self._timeout:g} s"
+            elif self._quiet is not None and now - heard > self._quiet:
+                self.passed = f"{self._quiet:g} s without a word"
+            elif self._cancel is None or not self._cancel.is_set():
+                continue
+            _kill(self._process)
             return
 
 

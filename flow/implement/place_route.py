@@ -1,13 +1,14 @@
 """Place and route by nextpnr: several seeds, a time limit for each, and the one that is kept.
 
-nextpnr's router sometimes never ends for one seed and ends in minutes for the next, so seeds are
-tried in rounds of two at a time, each under the time limit. The run that is kept is the first seed,
-in the order given, that meets the clock even with the guard (see timing.py); only if no seed
-of a round does, the next round starts. If none does at all, the one that is fastest with the guard
-is kept, of those that meet the clock without it. A large design, whose runs take a quarter of an
-hour and longer two at a time, is tried with one seed after the other, and the first that meets the
-clock without the guard is kept. Runs that are no longer needed are stopped. The choice depends on
-the seeds alone, not on which run ends first, unless one hits the time limit.
+nextpnr's router sometimes never ends for one seed and ends in minutes for the next, and its placer
+sometimes looks for a place for a carry chain for ever, without a word. So seeds are tried in rounds
+of two at a time, each under the time limit and a limit to its silence. The run that is kept is the
+first seed, in the order given, that meets the clock even with the guard (see timing.py); only if no
+seed of a round does, the next round starts. If none does at all, the one that is fastest with the
+guard is kept, of those that meet the clock without it. A large design, whose runs take a quarter of
+an hour and longer two at a time, is tried with one seed after the other, and the first that meets
+the clock without the guard is kept. Runs that are no longer needed are stopped. The choice depends
+on the seeds alone, not on which run ends first, unless one hits the time limit.
 
 Cells are placed by nextpnr's static placer: its wires are a fifth shorter than those of the default
 one, which also finds no slice for some flip-flops, the enables of their neighbours being others.
@@ -63,6 +64,11 @@ class Routed:
 def time_limit(cells: int) -> float:
     """Seconds for one run with so many cells: three times what runs that ended took."""
     return 180 + 0.1 * cells
+
+
+def silence_limit(cells: int) -> float:
+    """Seconds in which one run with so many cells says something, many times over."""
+    return 300 + 0.005 * cells
 
 
 def place_and_route(
@@ -128,8 +134,6 @@ def place_and_route(
 def _result(seed: int, future: Future[Routed], failures: list[str]) -> Routed | None:
     try:
         routed = future.result()
-    except tools.ToolTimeout as error:
-        failures.append(f"seed {seed} took more than its time ({error.log})")
     except (tools.ToolError, PlacementFault) as error:
         failures.append(f"seed {seed}: {str(error).splitlines()[0]}")
     else:
@@ -175,6 +179,7 @@ def run_seed(
         cwd=work,
         log=work / "nextpnr.log",
         timeout=limit,
+        quiet=silence_limit(len(netlist.cells)),
         cancel=cancel,
     )
     result = placed.read_netlist(work / "routed.json")

@@ -175,6 +175,14 @@ def test_timeout_kills_all_children(tmp_path, mark):
     assert wait_for(lambda: not running(mark))
 
 
+def test_silence_kills_all_children(tmp_path, mark):
+    program = script(tmp_path, f"for i in 1 2 3 4; do echo $i; sleep 0.3; done; sleep {mark}")
+    with pytest.raises(tools.ToolTimeout, match=r"stopped after 0\.9 s without a word") as caught:
+        tools.run(program, cwd=tmp_path, log=tmp_path / "log", quiet=0.9, timeout=60)
+    assert "4" in caught.value.tail
+    assert wait_for(lambda: not running(mark))
+
+
 def test_exception_kills_all_children(tmp_path, mark):
     program = script(tmp_path, f"sleep {mark} & echo started; sleep {mark}")
 
