@@ -8,8 +8,7 @@ the sinks out, those that will lie near each other to the same copy. Nothing els
 copy holds the same value in every cycle.
 
 Before that `absorb` takes busy LUTs of registers into the LUTs that read them: what many readers
-have in common saves nothing there, and costs a level of LUTs and a long wire. What adders alone
-read goes into them, too: a bit of a carry chain takes a LUT of its own however few inputs that has.
+have in common saves nothing there, and costs a level of LUTs and a long wire.
 The proof of the finished bitstream against the RTL covers both passes.
 """
 
@@ -77,9 +76,8 @@ def split(module: dict[str, Any], keep: Collection[str] = (), limit: float = LIM
 
 
 def absorb(module: dict[str, Any], keep: Collection[str] = (), limit: float = LIMIT) -> int:
-    """Take LUTs with more than `limit` loads, or that only LUTs of carry chains read, into the LUTs
-    that read them, in place, where these have inputs enough and the LUT reads nothing but
-    flip-flops; return how many LUTs are gone.
+    """Take LUTs with more than `limit` loads into the LUTs that read them, in place, where these
+    have inputs enough and the LUT reads nothing but flip-flops; return how many LUTs are gone.
 
     keep: names of nets that get no more loads (a board may time them apart).
     """
@@ -90,9 +88,7 @@ def absorb(module: dict[str, Any], keep: Collection[str] = (), limit: float = LI
     gone = 0
     for bit, name in drivers.items():
         shared, loads = cells[name], sinks.get(bit, [])
-        if shared["type"] not in SHARED_LUTS or bit in kept or not loads:
-            continue
-        if sum(x.load for x in loads) <= limit and not all(_adds(x, cells, sinks) for x in loads):
+        if shared["type"] not in SHARED_LUTS or bit in kept or sum(x.load for x in loads) <= limit:
             continue
         if set(_inputs(shared)) <= registers:
             taken = [_take_in(cells[sink.cell], shared, bit) for sink in loads]
@@ -100,15 +96,6 @@ def absorb(module: dict[str, Any], keep: Collection[str] = (), limit: float = LI
                 del cells[name]
                 gone += 1
     return gone
-
-
-def _adds(sink: Sink, cells: dict[str, Any], sinks: dict[int, list[Sink]]) -> bool:
-    """Whether a sink is a LUT in front of a carry chain."""
-    return any(
-        reader.port == "S" and cells[reader.cell]["type"] == "CARRY4"
-        for bit in cells[sink.cell]["connections"].get("O", ())
-        for reader in sinks.get(bit, ())
-    )
 
 
 def _inputs(lut: dict[str, Any]) -> list[Any]:

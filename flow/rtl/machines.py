@@ -288,10 +288,6 @@ class Window(Single):
         self.ahead = -((kernel - 1) * line + run)
         self.room = (kernel + max(last_lines, stride)) * line - 1
         self.word = self.group = self.row = 0
-        # Whether the group may be read. Long groups go by what was known a cycle before: of the
-        # group, once the counters have followed, or of the next one.
-        self.there = self.known = self.known_next = False
-        self.long, self.following = self.words >= 3, 0
         self.freed = 0  # words that are room a cycle later
         self.fetched = self.completes = self.valid = False
         self.missing = kernel - 1
@@ -302,50 +298,35 @@ class Window(Single):
     def step(self, offered: bool, ready: bool, taken: bool) -> None:
         # The fetched word leaves: it is the output, or goes into the window.
         leaves = self.fetched and (taken or (self.parallel and not self.valid))
-        fetches = self.there and (leaves or not self.fetched)
+        fetches = self.ahead >= 0 and (leaves or not self.fetched)
         if self.parallel:
             self.valid = self.completes if leaves else self.valid and not taken
         wrote = offered and ready
         self.ahead += wrote
         self.room += self.freed - wrote
         self.freed = 0
-        known, known_next = self.known, self.known_next
-        self.known, self.known_next = self.ahead >= 0, self.ahead >= self._used()
-        ended = fetches and self._fetch()
-        if not self.long:
-            self.there = self.ahead >= 0
-        elif ended:
-            self.there, self.following = known_next, 2
-        elif self.following:
-            self.following -= 1
-        else:
-            self.there |= known
+        if fetches:
+            self._fetch()
         self.fetched = fetches or (self.fetched and not leaves)
         if not self.parallel:
             self.valid = self.fetched
 
-    def _used(self) -> int:
-        """Words from this group to the next."""
-        if self.group < self.groups - 1:
-            return self.next
-        return self.to_row if self.row < self.rows - 1 else self.to_image
-
-    def _fetch(self) -> bool:
-        """Fetch a word; True where it ends the group."""
+    def _fetch(self) -> None:
         self.word += 1
         self.completes = self.word == self.words and self.missing == 0
         if self.word < self.words:
-            return False
-        self.ahead -= self._used()
+            return
         self.word, self.group = 0, self.group + 1
         self.missing = self.stride - 1 if self.missing == 0 else self.missing - 1
-        if self.group == self.groups:
-            self.group, self.row, self.missing = 0, self.row + 1, self.kernel - 1
-            ends = self.row == self.rows
-            self.freed = self.image_frees if ends else self.row_frees
-            if ends:
-                self.row = 0
-        return True
+        if self.group < self.groups:
+            self.ahead -= self.next
+            return
+        self.group, self.row, self.missing = 0, self.row + 1, self.kernel - 1
+        ends = self.row == self.rows
+        self.ahead -= self.to_image if ends else self.to_row
+        self.freed = self.image_frees if ends else self.row_frees
+        if ends:
+            self.row = 0
 
 
 def machine_of(graph: Graph, unit: Unit) -> Any:

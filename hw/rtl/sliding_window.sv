@@ -15,11 +15,9 @@
 // Rate: a word of SIMD elements in and one read a cycle. An image takes the larger of
 // HEIGHT*WIDTH*C/SIMD and its reads: H'*W'*KERNEL*KERNEL*REPEAT*C/SIMD, where PARALLEL = 1
 // H'*KERNEL*((W'-1)*STRIDE + KERNEL)*C/SIMD, with H' = (HEIGHT - KERNEL)/STRIDE + 1 and W' likewise.
-// Where both are the same and a row has few windows, up to one and a half cycles a row more (WIDTH =
-// KERNEL): lines are freed late.
+// Where both are the same and WIDTH = KERNEL, up to half a cycle a row more: lines are freed late.
 // Latency: two cycles from the beat that completes the first window (PARALLEL = 0: to its last
-// beat still to be read), one more where PARALLEL = 1, and one more where a group (see below) has three
-// words or more.
+// beat still to be read), one more where PARALLEL = 1.
 // Legal: KERNEL <= HEIGHT, WIDTH; STRIDE, REPEAT >= 1; SIMD divides C; REPEAT = 1 where PARALLEL = 1;
 // the ring has 2..2048 words.
 
@@ -64,9 +62,6 @@ module sliding_window #(
   localparam int unsigned NEXT = STEP * FOLDS;
   localparam int unsigned TO_ROW = STRIDE * LINE - (GROUPS - 1) * NEXT;
   localparam int unsigned TO_IMAGE = LAST_LINES * LINE - (GROUPS - 1) * NEXT;
-  // Groups long enough for the counters to follow them late: off the way of the fetch, whose memory
-  // may lie far from them.
-  localparam bit LONG = KERNEL * RUN >= 3;
   // Words that must be there before the first group is read.
   localparam int unsigned FIRST = (KERNEL - 1) * LINE + RUN;
 
@@ -112,14 +107,13 @@ module sliding_window #(
   logic word_last;  // the first three at once, counted apart since much waits for it
   logic group_end, row_end;  // this fetch ends it
   logic ended_q;  // the fetch before ended the group
-  logic moved_q;  // the one before that did
-  logic go_on;  // to the next group: a cycle late where groups have the time
+  logic go_on;  // to the next group: a cycle late, off the way of the fetch, where groups have the time
   assign group_end = fetch && word_last;
   assign row_end = group_end && group_last;
-  assign go_on = LONG ? ended_q : group_end;
+  assign go_on = KERNEL * RUN >= 3 ? ended_q : group_end;
   always_ff @(posedge aclk) begin
-    if (!aresetn) {moved_q, ended_q} <= '0;
-    else {moved_q, ended_q} <= {ended_q, group_end};
+    if (!aresetn) ended_q <= 1'b0;
+    else ended_q <= group_end;
   end
 
   wrap_counter #(.COUNT(RUN)) u_run (.aclk, .aresetn, .next(fetch), .last(run_last));
@@ -203,14 +197,12 @@ module sliding_window #(
 
   // --- words that are there beyond those of the group, and room; negative: not enough ---
   // The sum for the next group is made beside the other one, and taken after the group's last fetch:
-  // so no sum waits for a fetch. Where groups are long it is taken a cycle later still, and what the
-  // fetch goes by is a register of its own: whether the next group was there a cycle before this one
-  // ended, or else when the sums have followed.
+  // so no sum waits for a fetch.
   logic [WORD_BITS-1:0] ahead, ahead_q, beyond_q, room_q;
-  logic there_q;  // the group may be read
+  logic there_q;  // ahead is not negative
   logic [WORD_BITS-1:0] used;  // by going on to the next group
   logic freeing_q, image_q;  // lines are freed a cycle late; those of a whole image
-  assign ahead = (LONG ? moved_q : ended_q) ? beyond_q : ahead_q;
+  assign ahead = ended_q ? beyond_q : ahead_q;
   assign used = !group_last ? WORD_BITS'(NEXT) :
                 !row_last ? WORD_BITS'(TO_ROW) : WORD_BITS'(TO_IMAGE);
   logic [WORD_BITS-1:0] freed;
@@ -218,7 +210,6 @@ module sliding_window #(
   // A written word is the carry of one bit below: so the choice and the sum are one LUT.
   logic [WORD_BITS-1:0] ahead_next, beyond_next;
   logic [1:0] below;
-  logic there_next;
   assign {ahead_next, below[0]} = {ahead, 1'b1} + (WORD_BITS + 1)'(write);
   assign {beyond_next, below[1]} = {ahead, 1'b1} + {-used, write};
   always_ff @(posedge aclk) begin
@@ -231,23 +222,10 @@ module sliding_window #(
       room_q <= WORD_BITS'(DEPTH - 1);
       freeing_q <= 1'b0;
     end else begin
-      there_q <= there_next;
+      there_q <= group_end ? !beyond_next[WORD_BITS-1] : !ahead_next[WORD_BITS-1];
       room_q <= room_q + freed - WORD_BITS'(write);
       freeing_q <= row_end;
     end
-  end
-  if (LONG) begin : gen_there_later
-    logic ahead_there_q, beyond_there_q;  // neither sum is negative
-    always_ff @(posedge aclk) begin
-      ahead_there_q <= aresetn && !ahead_next[WORD_BITS-1];
-      beyond_there_q <= !beyond_next[WORD_BITS-1];
-    end
-    always_comb begin
-      if (group_end) there_next = beyond_there_q;
-      else there_next = there_q || (ahead_there_q && !ended_q && !moved_q);
-    end
-  end else begin : gen_there_now
-    assign there_next = group_end ? !beyond_next[WORD_BITS-1] : !ahead_next[WORD_BITS-1];
   end
   logic unused;
   assign unused = &{1'b0, below};

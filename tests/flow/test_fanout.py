@@ -196,20 +196,3 @@ def test_other_luts_are_not_absorbed(change, keep):
     before = copy.deepcopy(module)
     assert fanout.absorb(module, keep, limit=12) == 0
     assert module == before
-
-
-def adder(module, rows):
-    chain = {"CI": "0", "CYINIT": "0", "DI": ["0"] * 4, "S": [100 + i for i in rows]}
-    module["cells"]["chain"] = cell("CARRY4", chain, 300)
-
-
-@pytest.mark.parametrize("rows_in_chain", [4, 3])
-def test_what_adders_alone_read_is_absorbed(rows_in_chain):
-    module = rows(3, 4)
-    adder(module, range(rows_in_chain))
-    before = copy.deepcopy(module)
-    assert fanout.absorb(module, limit=12) == (rows_in_chain == 4)
-    for a, b in [(0, 0), (0, 1), (1, 0), (1, 1)]:
-        values = {4: a, 5: b} | dict.fromkeys(range(50, 60), 1)
-        for i in range(4):
-            assert value(module, 100 + i, values) == value(before, 100 + i, values)

@@ -79,7 +79,7 @@ def test_which_run_is_kept(tmp_path, results, kept):
 def test_a_large_design_keeps_the_first_seed_that_meets_the_clock(tmp_path):
     large = Netlist(Path("netlist.json"), "pynq_z2", dict.fromkeys(range(place_route.LARGE)), {})
     runner = Runner(tmp_path, {1: (99, 98), 2: STALL, 3: (101, 80), 4: (150, 120)})
-    routed = place_and_route(large, BOARD, 100.0, tmp_path, seeds=(1, 2, 3, 4), limit=5, run=runner)
+    routed = place_and_route(large, BOARD, 100.0, tmp_path, limit=5, run=runner)
     assert routed.seed == 3
     assert runner.started == [1, 2, 3]  # one after the other
 
