@@ -55,6 +55,8 @@ def keep(preset: str, board: str) -> None:
     zoo's own weights renews their report and leaves them.
     """
     chosen, folder = presets.load(preset), ZOO / preset
+    if chosen.student.average:  # sums of fractions, which `zoo.pack` does not go through
+        raise UserError(f"the zoo keeps no networks that average, and {preset} does")
     seeds = _read(BUILD / preset / "seeds" / zoo.REPORT)
     report = _read(BUILD / preset / board / zoo.REPORT)
     source = BUILD / preset

@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 SOURCES = (
     *(f"models/{name}.py" for name in ("augment", "binary", "checkpoint", "curves", "data")),
     *(f"models/{name}.py" for name in ("ensemble", "feed", "frozen", "gate", "loop", "losses")),
-    *(f"models/{name}.py" for name in ("parallel", "presets", "results", "run", "students")),
-    *(f"models/{name}.py" for name in ("teachers", "train")),
+    *(f"models/{name}.py" for name in ("parallel", "presets", "results", "run", "start")),
+    *(f"models/{name}.py" for name in ("students", "teachers", "train", "zoo")),
     "models/temperature/*.py",
 )
 

@@ -205,6 +205,10 @@ class Students(nn.Module):
         """The products with their numbers, in order."""
         return enumerate(cast(Iterable[Product], self.products))
 
+    def name_of(self, i: int) -> str:
+        """What product `i` is called in `models.students.BinaryNetwork`."""
+        return f"layers.{'conv' if i < self.convolutions else 'fc'}{i}"
+
     def weights(self) -> list[Tensor]:
         """The weights that take part, of -1 and +1, as functions of the latent ones."""
         return [product.used(self.binarise, self.progress) for _, product in self.parts()]
@@ -265,8 +269,7 @@ class Students(nn.Module):
         state: dict[str, Tensor] = {}
         names = ("weight", "bias", "running_mean", "running_var")
         for i, product in self.parts():
-            kind = "conv" if i < self.convolutions else "fc"
-            state[f"layers.{kind}{i}.weight"] = product.used(True, 0.0)[index]
+            state[f"{self.name_of(i)}.weight"] = product.used(True, 0.0)[index]
         for i, norm in enumerate(self.norms):
             state |= {f"layers.norm{i}.{n}": getattr(norm, n)[index] for n in names}
             state[f"layers.norm{i}.num_batches_tracked"] = torch.tensor(0)

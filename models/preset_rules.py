@@ -109,6 +109,7 @@ def _training(t: Training) -> list[Rule]:
         (t.weight_decay >= 0, "weight_decay", ">= 0"),
         (0 <= t.float_weight_epochs < t.epochs, "float_weight_epochs", "in [0, epochs)"),
         (rising, "restarts", "epochs that rise, between float_weight_epochs and epochs"),
+        (not (t.start and t.float_weight_epochs), "start", "left out where floats come first"),
         (0 < t.restart_rate <= 1, "restart_rate", "in (0, 1]"),
         (0 <= t.warmup_epochs < shortest, "warmup_epochs", "in [0, epochs of each stage)"),
         (t.estimator in binary.ESTIMATORS, "estimator", estimators),

@@ -144,6 +144,7 @@ class Training:
     float_weight_epochs: int = 0
     restarts: tuple[int, ...] = ()
     restart_rate: float = 1.0
+    start: str = ""
     initial: float = 1.0
     ema: float = 0.0
     recalibrate: int = 20
@@ -233,7 +234,7 @@ class Preset:
 
 
 LATER = {  # options that came later
-    "training": ("initial", "restarts", "restart_rate"),
+    "training": ("initial", "restarts", "restart_rate", "start"),
     "student": ("padding", "separable", "shortcuts", "average"),
 }
 SECTIONS: dict[str, type] = {

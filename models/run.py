@@ -9,10 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from models import frozen
+from models import frozen, start
 from models import temperature as temperatures
 from models.ensemble import Students, best_of
-from models.feed import Feed
+from models.feed import Feed, evaluate, percent
 from models.loop import adam
 from models.presets import Preset
 from models.teachers import Teachers
@@ -25,6 +25,8 @@ class Run:
         options, device = preset.training, feed.device
         self.preset, self.feed = preset, feed
         self.student = Students(preset, feed.seeds).to(device)
+        if options.start:
+            start.begin(self.student, preset, feed)
         if options.compile:
             self.student.compile(dynamic=False)
         self.average = copy.deepcopy(self.student) if options.ema else self.student
@@ -42,6 +44,9 @@ class Run:
         self.history: list[dict[str, Any]] = []
         self.best: dict[str, Tensor] = copy.deepcopy(self.average.state_dict())
         self.best_validation = torch.full((len(feed.seeds),), -1.0, dtype=torch.float64)
+        if options.start:  # epoch 0: better than it, or the same again
+            shown = percent(*evaluate(self.average, feed))
+            self.best_validation = torch.tensor(shown, dtype=torch.float64)
         self.best_epoch = torch.zeros(len(feed.seeds), dtype=torch.int64)
         self.seconds = 0.0
 

@@ -30,7 +30,7 @@ from models import temperature as temperatures
 from models.augment import DROPOUT, ORDER, Changes, generator
 from models.ensemble import Students
 from models.feed import Feed, evaluate, percent, threads
-from models.loop import progress, schedule, settle, stop_if
+from models.loop import keep_freed_memory, progress, schedule, settle, stop_if
 from models.presets import Preset
 from models.run import Run
 
@@ -64,6 +64,7 @@ def train(
     is not finite.
     """
     parallel.start()
+    keep_freed_memory()
     fingerprint = preset.fingerprint(*seeds)
     folder.mkdir(parents=True, exist_ok=True)
     if resume and (report := finished(folder, fingerprint, seeds)):
@@ -107,7 +108,9 @@ def one_epoch(run: Run, epoch: int, bar: tqdm) -> dict[str, Any]:
     orders = [torch.randperm(feed.count, generator=generator(s, ORDER, epoch)) for s in feed.seeds]
     order = torch.stack(orders).to(feed.device)
     (stage,) = (stage for stage in options.stages if epoch in stage)
-    first, restarted = stage[0], stage[0] - 1 in options.restarts
+    first = stage[0]
+    restarted = first - 1 in options.restarts
+    goes_on = restarted or (first == 1 and options.start != "")
     run.student.binarise = epoch > options.float_weight_epochs
     if epoch == first > 1:
         if restarted:
@@ -125,7 +128,7 @@ def one_epoch(run: Run, epoch: int, bar: tqdm) -> dict[str, Any]:
         step = (epoch - 1) * feed.steps + index
         place = ((epoch - first) * feed.steps + index, len(stage) * feed.steps)
         rate = schedule(*place, options.warmup_epochs * feed.steps)
-        rate *= options.restart_rate if restarted else 1
+        rate *= options.restart_rate if goes_on else 1
         for optimiser, top in run.optimisers:
             optimiser.param_groups[0]["lr"] = rate * top
         run.student.progress = run.average.progress = place[0] / place[1]

@@ -49,12 +49,14 @@ class Product:
     """A matrix product of a student with what follows it up to the next sign.
 
     `of_pixels`: whether its terms are pixels -128 .. 127 times +-1 instead of +-1 times +-1.
+    `added`: terms of +-1 that a shortcut adds to its own.
     """
 
     name: str
     module: QuantConv2d | QuantLinear
     after: tuple[tuple[str, nn.Module], ...]
     of_pixels: bool
+    added: int = 0
 
     @property
     def channels(self) -> int:
@@ -68,7 +70,7 @@ class Product:
     @property
     def sums(self) -> range:
         """Every sum that can arrive, and with pixels some that cannot."""
-        terms = prod(self.shape[1:])
+        terms = prod(self.shape[1:]) + self.added
         return (
             range(-128 * terms, 128 * terms + 1) if self.of_pixels else range(-terms, terms + 1, 2)
         )
@@ -97,16 +99,17 @@ def products(student: BinaryNetwork) -> list[Product]:
     """The student's products in order."""
     parts = list(student.layers.named_children())
     places = [i for i, (_, part) in enumerate(parts) if isinstance(part, QuantConv2d | QuantLinear)]
-    found = []
+    found: list[Product] = []
     for i in places:
         name, module = parts[i]
+        added = len(found[-1].sums) - 1 if name in student.shortcuts else 0
         after = []
         for part in parts[i + 1 :]:
             after.append(part)
             if isinstance(part[1], QuantIdentity):
                 break
         of_pixels = i == places[0] and "pixels_in" in dict(parts)
-        found.append(Product(name, module, tuple(after), of_pixels))
+        found.append(Product(name, module, tuple(after), of_pixels, added))
     return found
 
 

@@ -386,3 +386,12 @@ def test_keep_refuses_what_is_not_to_be_kept(monkeypatch):
     with pytest.raises(UserError, match="not committed"):
         readme.keep("tiny", "pynq-z2")
     assert not (zoo.ZOO / "tiny").exists()
+
+
+def test_keep_refuses_a_network_that_averages(places):
+    averages = PRESET.replace(
+        "hidden = [12]", "convolutions = [[5]]\naverage = true\nhidden = [12]"
+    )
+    (places / "presets" / "average.toml").write_text(averages)
+    with pytest.raises(UserError, match="keeps no networks that average, and average does"):
+        readme.keep("average", "pynq-z2")

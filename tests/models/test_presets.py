@@ -158,6 +158,10 @@ def test_wrong_files_are_refused(tmp_path, before, after, message):
         ("restarts = [0]", r"\[training\] restarts must be epochs that rise"),
         ("restarts = [1, 1]", r"\[training\] restarts must be epochs that rise"),
         ("restarts = [1]", r"warmup_epochs must be in \[0, epochs of each stage\)"),
+        (
+            'start = "mlp-digits"\nfloat_weight_epochs = 1\nwarmup_epochs = 0',
+            r"\[training\] start must be left out where floats come first",
+        ),
         ("restart_rate = 0", r"\[training\] restart_rate must be in \(0, 1\]"),
         ('estimator = "ste"', r"\[training\] estimator must be straight, clipped, polynomial"),
         ('weight_estimator = "ste"', r"\[training\] weight_estimator must be straight"),

@@ -20,6 +20,10 @@ NETWORKS = {
     "binary MLP": ((1, 4, 5), Student(hidden=(12, 9))),
     "MLP of pixels": ((1, 4, 5), Student(hidden=(12, 9), input="pixels")),
     "binary convolutions": ((1, 12, 12), Student(hidden=(9,), convolutions=((7, 8), (10,)))),
+    "shortcuts": (
+        (1, 8, 8),
+        Student(hidden=(9,), convolutions=((6, 6, 6), (6,)), padding=1, shortcuts=True),
+    ),
     "convolutions of pixels": (
         (3, 12, 12),
         Student(hidden=(9, 9), input="pixels", convolutions=((7, 8), (10,))),
