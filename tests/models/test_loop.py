@@ -1,11 +1,15 @@
 """What the training loops share: the schedule, the statistics, the stop."""
 
+import platform
+import subprocess
+import sys
 from itertools import pairwise
 
 import pytest
 import torch
 
 from flow.errors import UserError
+from flow.paths import ROOT
 from models.ensemble import Norm
 from models.loop import schedule, settle, stop_if
 
@@ -43,3 +47,27 @@ def test_a_failed_step_is_named_with_what_is_left():
     with pytest.raises(UserError, match=r"epoch 1, step 7 \(seeds \[4\]\); lower the") as caught:
         stop_if(torch.tensor(7), 1, (4,))
     assert "kept" not in str(caught.value)
+
+
+FREED = """
+import resource
+import torch
+from models.loop import keep_freed_memory
+
+def faults():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    torch.ones(1 << 24)  # 64 MiB, more than glibc ever keeps by itself
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+keep_freed_memory()
+print(*(faults() for _ in range(12)))
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another libc's memory is its own")
+def test_memory_that_was_freed_is_not_cleared_anew():
+    out = subprocess.run(
+        [sys.executable, "-c", FREED], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout
+    first, *later = map(int, out.split())
+    assert first > 10_000 > 10 * min(later)  # all are as many as the first otherwise
