@@ -17,7 +17,7 @@ from typing import Any
 
 from flow import tools
 from flow.errors import UserError
-from flow.implement import fanout
+from flow.implement import fanout, order
 from flow.implement.netlist_check import FLIP_FLOPS, Cells, check_border, check_primitives
 from flow.paths import ROOT
 
@@ -125,6 +125,7 @@ def synthesise(
     body = json.loads(path.read_text())
     fanout.absorb(body["modules"][top], slow)
     fanout.split(body["modules"][top], slow)
+    order.enabled_first(body["modules"][top])
     path.write_text(json.dumps(body))
     netlist = read_netlist(path, top)
     check_primitives(netlist.cells)
