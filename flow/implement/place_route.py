@@ -1,8 +1,8 @@
 """Place and route by nextpnr: several seeds, a time limit for each, and the one that is kept.
 
 nextpnr's router sometimes never ends for one seed and ends in minutes for the next, and its placer
-sometimes looks for a place for a carry chain for ever, without a word. So seeds are tried in rounds
-of two at a time, each under the time limit and a limit to its silence. The run that is kept is the
+may look for a place for a cell for ever, without a word (order.py makes that rare). So seeds are
+tried in rounds of two at a time, each under the time limit and a limit to its silence. The run that is kept is the
 first seed, in the order given, that meets the clock even with the guard (see timing.py); only if no
 seed of a round does, the next round starts. If none does at all, the one that is fastest with the
 guard is kept, of those that meet the clock without it. A large design, whose runs take a quarter of
