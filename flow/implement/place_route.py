@@ -2,13 +2,14 @@
 
 nextpnr's router sometimes never ends for one seed and ends in minutes for the next, and its placer
 may look for a place for a cell for ever, without a word (order.py makes that rare). So seeds are
-tried in rounds of two at a time, each under the time limit and a limit to its silence. The run that is kept is the
-first seed, in the order given, that meets the clock even with the guard (see timing.py); only if no
-seed of a round does, the next round starts. If none does at all, the one that is fastest with the
-guard is kept, of those that meet the clock without it. A large design, whose runs take a quarter of
-an hour and longer two at a time, is tried with one seed after the other, and the first that meets
-the clock without the guard is kept. Runs that are no longer needed are stopped. The choice depends
-on the seeds alone, not on which run ends first, unless one hits the time limit.
+tried in rounds of two at a time, each under the time limit and a limit to its silence. The run that
+is kept is the first seed, in the order given, that meets the clock even with the guard (see
+timing.py); only if no seed of a round does, the next round starts. If none does at all, the one
+that is fastest with the guard is kept, of those that meet the clock without it. A large design,
+whose runs take a quarter of an hour and longer two at a time, is tried with one seed after the
+other, and the first that meets the clock without the guard is kept. Runs that are no longer needed
+are stopped. The choice depends on the seeds alone, not on which run ends first, unless one hits the
+time limit.
 
 Cells are placed by nextpnr's static placer: its wires are a fifth shorter than those of the default
 one, which also finds no slice for some flip-flops, the enables of their neighbours being others.

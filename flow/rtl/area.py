@@ -33,6 +33,7 @@ BLOCK_WORDS = 2048  # of a block RAM; deeper ones are narrower than those that a
 BLOCK_BITS = 10  # of a word at least, likewise
 LOADS = 12  # of a driver, before flow/implement/fanout.py copies it
 ENABLED = 24  # flip-flops of one enable, likewise
+FEW_WORDS = 8  # of weights in LUTs that mvu_bin.sv does not store: popcount's LUTs take them in
 
 
 def layer_area(graph: Graph, layer: Layer) -> Area:
@@ -70,13 +71,14 @@ def layer_area(graph: Graph, layer: Layer) -> Area:
 
 def _binary_matrix_vector(layer: MatrixVector, out_bits: int) -> Area:
     NF, SF = layer.MH // layer.PE, layer.MW // layer.SIMD
-    tree, latency = compressor_tree(layer.SIMD, NF * SF == 1)
+    tree, latency = compressor_tree(layer.SIMD, few_words(layer))
     late = late_weights(layer)
     area = Area(lut=layer.PE * tree.lut, ff=layer.PE * tree.ff + 3 * (latency + late))
     if NF * SF == 1:
         area += Area(lut=-_shared(layer.PE, layer.SIMD))
     places = result_places(layer, out_bits)
-    area += _steps(NF, SF) + _columns(NF, SF, layer.SIMD, places > 0) + rom_area(layer)
+    area += _steps(NF, SF) + _columns(NF, SF, layer.SIMD, places > 0)
+    area += rom_area(layer, few_words(layer))
     area += Area(ff=late * layer.SIMD + (layer.PE * layer.SIMD if late else 0))
     if SF > 1:
         area += Area(lut=layer.PE * out_bits, ff=layer.PE * out_bits)
@@ -95,6 +97,11 @@ def _shared(rows: int, lanes: int) -> float:
     groups = ceil(lanes / 3)
     bits = rows * (2 * groups - (lanes % 3 == 1))
     return bits - min(bits, max(10 * groups, bits * 3 / LOADS))
+
+
+def few_words(layer: MatrixVector) -> bool:
+    """Whether mvu_bin.sv has so few words of weights that they are part of the compressors."""
+    return _shape(layer)[1] <= FEW_WORDS and not uses_block_ram(layer)
 
 
 def late_weights(layer: MatrixVector) -> int:
@@ -157,8 +164,8 @@ def _copies(registers: float) -> Area:
 # --- memories -----------------------------------------------------------------------------------
 
 
-def rom_area(layer: MatrixVector) -> Area:
-    """The weights of a layer, where they live."""
+def rom_area(layer: MatrixVector, absorbed: bool = False) -> Area:
+    """The weights of a layer, where they live; absorbed: in the LUTs that read them."""
     width, depth = _shape(layer)
     if depth == 1:
         return Area()
@@ -166,6 +173,9 @@ def rom_area(layer: MatrixVector) -> Area:
     if uses_block_ram(layer):
         blocks = block_rams(width, depth)
         return Area(ff=address * (1 + blocks / LOADS), bram36=blocks)
+    if absorbed:  # two LUTs read three bits
+        copies = address * width * 2 / 3 / LOADS
+        return Area(lut=copies / LOADS, ff=address + copies)
     copies = address * width / LOADS
     return Area(lut=lut_rom(width, depth) + copies / LOADS, ff=width + copies)
 

@@ -27,6 +27,7 @@ from flow.graph import (
     windows_shape,
 )
 from flow.rtl.area import (
+    few_words,
     fifo_uses_block_ram,
     fork_area,
     glue_area,
@@ -150,7 +151,7 @@ def _after_matrix_vector(graph: Graph, layer: MatrixVector, span: Span) -> Span:
     source, target = graph.streams[layer.source], graph.streams[layer.target]
     NF, SF = layer.MH // layer.PE, layer.MW // layer.SIMD
     if source.dtype == "BINARY":
-        delay = 1 + popcount_latency(layer.SIMD, NF * SF == 1) + late_weights(layer)
+        delay = 1 + popcount_latency(layer.SIMD, few_words(layer)) + late_weights(layer)
         delay += int(result_places(layer, target.bits) > 0)
     else:
         delay = 1 + adder_tree(layer.SIMD, source.bits)[1]
@@ -201,6 +202,6 @@ def _after_window(graph: Graph, layer: SlidingWindow, span: Span) -> Span:
     return Span(first + delay, last + delay)
 
 
-def popcount_latency(lanes: int, constant: bool = False) -> int:
-    """Cycles of popcount.sv; constant: its weights never change."""
-    return compressor_tree(lanes, constant)[1]
+def popcount_latency(lanes: int, absorb: bool = False) -> int:
+    """Cycles of popcount.sv; absorb: its first level takes in weights of a few words."""
+    return compressor_tree(lanes, absorb)[1]

@@ -63,6 +63,7 @@ def cases(seed: int = 0) -> dict[str, Graph]:
     return {
         "8-bit input, 27 x 64, PE 4, SIMD 27": matrix(27, 64, 4, 27, "lut", "UINT8"),
         "576 x 64, PE 8, SIMD 64, LUTs": matrix(576, 64, 8, 64, "lut"),
+        "576 x 16, PE 2, SIMD 576, eight words": matrix(576, 16, 2, 576, "lut"),
         "576 x 128, PE 8, SIMD 24, block RAM": matrix(576, 128, 8, 24, "block"),
         "1152 x 128, PE 2, SIMD 384, block RAM": matrix(1152, 128, 2, 384, "block"),
         "2304 x 256, PE 8, SIMD 36, block RAM": matrix(2304, 256, 8, 36, "block"),

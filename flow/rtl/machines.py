@@ -10,7 +10,7 @@ from math import ceil, log2
 from typing import Any
 
 from flow.graph import Graph
-from flow.rtl.area import late_weights, number_places, result_places
+from flow.rtl.area import few_words, late_weights, number_places, result_places
 from flow.rtl.codegen import Unit
 from flow.rtl.trees import adder_tree, compressor_tree
 
@@ -342,7 +342,7 @@ def machine_of(graph: Graph, unit: Unit) -> Any:
         NF, SF = layer.MH // layer.PE, layer.MW // layer.SIMD
         ends: Queue | Ring | None = None
         if unit.module == "mvu_bin":
-            tree = compressor_tree(layer.SIMD, NF * SF == 1)[1] + late_weights(layer)
+            tree = compressor_tree(layer.SIMD, few_words(layer))[1] + late_weights(layer)
             if places := result_places(layer, p["ACC_BITS"]):
                 ends = Queue(places)
         else:

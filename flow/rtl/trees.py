@@ -31,13 +31,14 @@ class Area:
 
 
 @cache
-def compressor_tree(lanes: int, constant: bool = False) -> tuple[Area, int]:
+def compressor_tree(lanes: int, absorb: bool = False) -> tuple[Area, int]:
     """Area and latency of popcount.sv for so many lanes; a mirror of it and of compress.sv.
 
-    constant: the weights never change. Two functions of the same five bits count as one LUT.
+    absorb: the first level takes in weights of a few words. Two functions of the same five bits
+    count as one LUT.
     """
     columns = lanes.bit_length()
-    chains = lanes // 7 if lanes >= 12 and not constant else 0
+    chains = lanes // 7 if lanes >= 12 and not absorb else 0
     by_threes = lanes - 4 * chains
     groups = ceil(by_threes / 3)
     carries = groups - (by_threes % 3 == 1)

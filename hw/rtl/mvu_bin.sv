@@ -40,6 +40,8 @@ module mvu_bin #(
   localparam int unsigned STEP_BITS = STEPS > 1 ? $clog2(STEPS) : 1;
   localparam int unsigned COUNT_BITS = $clog2(SIMD + 1);
 
+  // So few words that the first level of `popcount` takes them in; none is stored.
+  localparam bit FEW = BLOCK == 0 && STEPS <= 8;
   // Block RAM is slow and far away: it gets a register in front of its address, one behind its word.
   localparam int unsigned LATE = BLOCK == 1 && STEPS > 1 ? 2 : 0;
   // From a step that closes its rows to the first one that may reuse their place; the latency of
@@ -88,17 +90,30 @@ module mvu_bin #(
 
   logic [STEP_BITS-1:0] address;
   logic [PE*SIMD-1:0] word, weights;
-  rom #(
-    .WIDTH(PE * SIMD),
-    .DEPTH(STEPS),
-    .BLOCK(BLOCK),
-    .INIT_FILE(WEIGHTS)
-  ) u_weights (
-    .aclk,
-    .enable(move),
-    .addr(address),
-    .data(word)
-  );
+  if (FEW && STEPS > 1) begin : gen_few_words
+    rom_few #(
+      .WIDTH(PE * SIMD),
+      .DEPTH(STEPS),
+      .INIT_FILE(WEIGHTS)
+    ) u_weights (
+      .aclk,
+      .enable(move),
+      .addr(address),
+      .data(word)
+    );
+  end else begin : gen_words
+    rom #(
+      .WIDTH(PE * SIMD),
+      .DEPTH(STEPS),
+      .BLOCK(BLOCK),
+      .INIT_FILE(WEIGHTS)
+    ) u_weights (
+      .aclk,
+      .enable(move),
+      .addr(address),
+      .data(word)
+    );
+  end
 
   // Columns and flags wait for weights that come late.
   logic [SIMD-1:0] columns;
@@ -138,7 +153,7 @@ module mvu_bin #(
       .N(SIMD),
       .OUT_BITS(COUNT_BITS),
       .TAG_BITS(3),
-      .CONSTANT(STEPS == 1 ? 1 : 0)
+      .ABSORB(FEW ? 1 : 0)
     ) u_popcount (
       .aclk,
       .aresetn,

@@ -11,16 +11,17 @@
 //
 // Latency: a register after every SPAN levels of LUTs, the first ones (three where there are chains)
 // included; see `compress`.
-// Where the weights are constants the first level is left to synthesis: of three lanes there are but
-// eight sums, which the rows of a matrix share.
-// Legal: 1 <= N <= 12000, 2**OUT_BITS > N, SPAN >= 3, CONSTANT 0 or 1.
+// With ABSORB = 1 there are no chains, and the first level is left to synthesis, which takes weights in
+// that are logic of three bits, a word of up to eight: three lanes of these are six inputs, too. Of
+// constant ones, three lanes have but eight sums, which the rows of a matrix share.
+// Legal: 1 <= N <= 12000, 2**OUT_BITS > N, SPAN >= 3, ABSORB 0 or 1.
 
 module popcount #(
   parameter int unsigned N = 64,  // lanes
   parameter int unsigned OUT_BITS = $clog2(N + 1),
   parameter int unsigned TAG_BITS = 1,
   parameter int unsigned SPAN = 3,  // levels of LUTs between registers
-  parameter int unsigned CONSTANT = 0  // 1: w never changes
+  parameter int unsigned ABSORB = 0  // 1: w is constant, or logic of three bits at most
 ) (
   input logic aclk,
   input logic aresetn,
@@ -33,7 +34,7 @@ module popcount #(
 );
   localparam int unsigned COLS = N >= 2 ? $clog2(N + 1) : 1;
   // Chains pay from a dozen lanes on. Lanes 0 .. BEHIND-1 go by threes, the others behind these.
-  localparam int unsigned CHAINS = N >= 12 && CONSTANT == 0 ? N / 7 : 0;
+  localparam int unsigned CHAINS = N >= 12 && ABSORB == 0 ? N / 7 : 0;
   localparam int unsigned BEHIND = N - 4 * CHAINS;
   localparam int unsigned GROUPS = (BEHIND + 2) / 3;
   // The last group has no carry where it has a single lane.
@@ -67,9 +68,9 @@ module popcount #(
   end
 
 `ifdef VERILATOR
-  localparam bit PLAIN = CONSTANT < 2;  // the same for all groups at once: simulated many times faster
+  localparam bit PLAIN = ABSORB < 2;  // the same for all groups at once: simulated many times faster
 `else
-  localparam bit PLAIN = CONSTANT == 1;
+  localparam bit PLAIN = ABSORB == 1;
 `endif
   logic [GROUPS-1:0] sums, carries;
   if (PLAIN) begin : gen_plain

@@ -76,6 +76,7 @@ ILLEGAL = {
     "ram": [({"DEPTH": 2049}, "DEPTH 2..2048")],
     "popcount": [({"N": 8, "OUT_BITS": 3}, "OUT_BITS wide enough")],
     "rom": [({"BLOCK": 2}, "BLOCK 0 or 1")],
+    "rom_few": [({"DEPTH": 9}, "DEPTH 2 to 8"), ({"DEPTH": 1}, "DEPTH 2 to 8")],
 }
 
 
