@@ -8,8 +8,9 @@ the sinks out, those that will lie near each other to the same copy. Nothing els
 copy holds the same value in every cycle.
 
 Before that `absorb` takes busy LUTs of registers into the LUTs that read them: what many readers
-have in common saves nothing there, and costs a level of LUTs and a long wire.
-The proof of the finished bitstream against the RTL covers both passes.
+have in common saves nothing there, and costs a level of LUTs and a long wire. `absorb_words` does
+so with the bits of memories of a few words (hw/rtl/rom_few.sv), several of which a LUT reads.
+The proof of the finished bitstream against the RTL covers all of these passes.
 """
 
 from __future__ import annotations
@@ -27,13 +28,15 @@ COPY = "$copy"  # in the names of copies, before a number
 LIMIT = 12  # loads a driver
 DEPTH = 4  # unnamed cells in a row whose place is guessed
 ROUNDS = 12  # copies load the drivers in front of them, which may then need copies too
-COPIED = FLIP_FLOPS | {"INV"} | {f"LUT{n}" for n in range(1, 7)}
+LUTS = {f"LUT{n}" for n in range(1, 7)}
+COPIED = FLIP_FLOPS | {"INV"} | LUTS
 # Up to eight flip-flops share these pins of a slice, where they have enable and reset in common. An
 # enable of 24 fills three slices; with 48 the wires are 10 % shorter, and their enables too slow;
 # with 12 the placer does not end on 25 000 flip-flops, of too many enables for their slices.
 SHARED_PINS = {"CE": 0.5, "R": 0.5, "S": 0.5, "CLR": 0.5, "PRE": 0.5}
 SHARED_LUTS = {f"LUT{n}" for n in range(2, 6)}  # the reader has an input of its own
 WIDEST = 6  # inputs of a LUT
+ADDRESS = 3  # bits of the address of a few words
 WHOLE = {"WEA", "WEBWE"}
 """Pins of a block RAM that one driver serves: a word is written whole, and told by that."""
 
@@ -91,11 +94,59 @@ def absorb(module: dict[str, Any], keep: Collection[str] = (), limit: float = LI
         if shared["type"] not in SHARED_LUTS or bit in kept or sum(x.load for x in loads) <= limit:
             continue
         if set(_inputs(shared)) <= registers:
-            taken = [_take_in(cells[sink.cell], shared, bit) for sink in loads]
+            taken = [_take_in(cells[sink.cell], {bit: shared}) for sink in loads]
             if all(taken):
                 del cells[name]
                 gone += 1
     return gone
+
+
+def absorb_words(module: dict[str, Any], keep: Collection[str] = ()) -> int:
+    """Take LUTs of the same registers, ADDRESS at most, into the LUTs that read one or several of
+    them, in place, where there are inputs enough; return how many LUTs are gone.
+
+    keep: names of nets that get no more loads (a board may time them apart).
+    """
+    cells = module["cells"]
+    kept = {bit for name in keep for bit in module["netnames"][name]["bits"]}
+    kept |= {bit for port in module.get("ports", {}).values() for bit in port["bits"]}
+    drivers = _drivers(module)
+    registers = {bit for bit, name in drivers.items() if cells[name]["type"] in FLIP_FLOPS} - kept
+    inverted = {
+        bit: _inverter(cells[name])
+        for bit, name in drivers.items()
+        if cells[name]["type"] == "INV" and cells[name]["connections"]["I"][0] in registers
+    }
+    words: dict[int, dict[str, Any]] = {}  # bits of a word: LUTs by net
+    for bit, name in drivers.items():
+        lut = cells[name]
+        if lut["type"] not in LUTS or bit in kept or len(_wires(lut)) > ADDRESS:
+            continue
+        if _wires(lut) <= registers | inverted.keys():
+            _take_in(lut, {net: inverted[net] for net in _wires(lut) & inverted.keys()})
+            words[bit] = lut
+    for cell in cells.values():
+        if cell["type"] not in LUTS:
+            continue
+        read = {bit: words[bit] for bit in _wires(cell) & words.keys()}
+        if read and len(set().union(*map(_wires, read.values()))) <= ADDRESS:
+            _take_in(cell, read)
+    sinks = _sinks(module)  # what nothing reads any more, or ever did
+    left = [drivers[bit] for bit in words if bit not in sinks]
+    for name in left:
+        del cells[name]
+    return len(left)
+
+
+def _inverter(cell: dict[str, Any]) -> dict[str, Any]:
+    """An INV as a LUT."""
+    wires = {"I0": cell["connections"]["I"], "O": cell["connections"]["O"]}
+    return {"type": "LUT1", "parameters": {"INIT": "01"}, "connections": wires}
+
+
+def _wires(lut: dict[str, Any]) -> set[int]:
+    """Nets that a LUT reads, constants left out."""
+    return {net for net in _inputs(lut) if isinstance(net, int)}
 
 
 def _inputs(lut: dict[str, Any]) -> list[Any]:
@@ -103,18 +154,19 @@ def _inputs(lut: dict[str, Any]) -> list[Any]:
     return [lut["connections"][f"I{i}"][0] for i in range(int(lut["type"][3:]))]
 
 
-def _take_in(reader: dict[str, Any], shared: dict[str, Any], bit: int) -> bool:
-    """Let a LUT compute what it reads at `bit` by itself; False where it is none or has no room."""
-    if reader["type"] not in {f"LUT{n}" for n in range(1, WIDEST + 1)}:
+def _take_in(reader: dict[str, Any], shared: dict[int, dict[str, Any]]) -> bool:
+    """Let a LUT compute by itself what it reads of the LUTs `shared`, by the nets they drive; False
+    where it is none or has no room."""
+    if reader["type"] not in LUTS:
         return False
-    before = _inputs(reader)
-    inputs = list(dict.fromkeys(net for net in before + _inputs(shared) if net != bit))
-    if len(inputs) > WIDEST:
+    read = [*_inputs(reader), *(net for lut in shared.values() for net in _inputs(lut))]
+    inputs = [net for net in dict.fromkeys(read) if isinstance(net, int) and net not in shared]
+    if not 0 < len(inputs) <= WIDEST:
         return False
     table = ""
     for row in range(2 ** len(inputs)):
         values = {net: row >> i & 1 for i, net in enumerate(inputs)}
-        values[bit] = _value(shared, values)
+        values |= {bit: _value(lut, values) for bit, lut in shared.items()}
         table = f"{_value(reader, values)}{table}"
     output = reader["connections"]["O"]
     reader["type"] = f"LUT{len(inputs)}"

@@ -123,6 +123,7 @@ def synthesise(
         raise UserError(f"synthesis failed: {line.strip()} (all of it: {log})") from error
     path = folder / "netlist.json"
     body = json.loads(path.read_text())
+    fanout.absorb_words(body["modules"][top], slow)
     fanout.absorb(body["modules"][top], slow)
     fanout.split(body["modules"][top], slow)
     order.enabled_first(body["modules"][top])

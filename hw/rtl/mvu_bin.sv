@@ -153,7 +153,7 @@ module mvu_bin #(
       .N(SIMD),
       .OUT_BITS(COUNT_BITS),
       .TAG_BITS(3),
-      .ABSORB(FEW ? 1 : 0)
+      .ABSORB(STEPS == 1 ? 2 : FEW ? 1 : 0)
     ) u_popcount (
       .aclk,
       .aresetn,

@@ -11,17 +11,18 @@
 //
 // Latency: a register after every SPAN levels of LUTs, the first ones (three where there are chains)
 // included; see `compress`.
-// With ABSORB = 1 there are no chains, and the first level is left to synthesis, which takes weights in
-// that are logic of three bits, a word of up to eight: three lanes of these are six inputs, too. Of
-// constant ones, three lanes have but eight sums, which the rows of a matrix share.
-// Legal: 1 <= N <= 12000, 2**OUT_BITS > N, SPAN >= 3, ABSORB 0 or 1.
+// Weights that are words of a memory of up to eight are functions of three bits, and three lanes of them
+// have six inputs, too: with ABSORB = 1 there are no chains, and flow/implement/fanout.py takes the words
+// into the first level's LUTs. With ABSORB = 2 they are constants, and the first level is left to
+// synthesis: of three lanes there are but eight sums, which the rows of a matrix share.
+// Legal: 1 <= N <= 12000, 2**OUT_BITS > N, SPAN >= 3, ABSORB 0 to 2.
 
 module popcount #(
   parameter int unsigned N = 64,  // lanes
   parameter int unsigned OUT_BITS = $clog2(N + 1),
   parameter int unsigned TAG_BITS = 1,
   parameter int unsigned SPAN = 3,  // levels of LUTs between registers
-  parameter int unsigned ABSORB = 0  // 1: w is constant, or logic of three bits at most
+  parameter int unsigned ABSORB = 0  // 1: w is logic of three bits, 2: constant
 ) (
   input logic aclk,
   input logic aresetn,
@@ -68,9 +69,9 @@ module popcount #(
   end
 
 `ifdef VERILATOR
-  localparam bit PLAIN = ABSORB < 2;  // the same for all groups at once: simulated many times faster
+  localparam bit PLAIN = ABSORB < 3;  // the same for all groups at once: simulated many times faster
 `else
-  localparam bit PLAIN = ABSORB == 1;
+  localparam bit PLAIN = ABSORB == 2;
 `endif
   logic [GROUPS-1:0] sums, carries;
   if (PLAIN) begin : gen_plain

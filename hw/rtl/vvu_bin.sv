@@ -142,7 +142,7 @@ module vvu_bin #(
       .N(SIMD),
       .OUT_BITS(COUNT_BITS),
       .TAG_BITS(3),
-      .ABSORB(STEPS == 1 ? 1 : 0)
+      .ABSORB(STEPS == 1 ? 2 : 0)
     ) u_popcount (
       .aclk,
       .aresetn,

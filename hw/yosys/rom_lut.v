@@ -4,8 +4,8 @@
 // mapper finds the one LUT6 that 64 words of a bit are no more: it takes more than three. Here each
 // bit is one LUT6 for every 64 words, joined by MUXF7 and MUXF8.
 //
-// Legal: one read port with a clock and no reset, no write port, at most 256 words; anything else
-// is left to Yosys. In steps, so that the tables are constants in the last:
+// Legal: one read port with a clock and no reset or with neither, no write port, at most 256 words;
+// anything else is left to Yosys. In steps, so that the tables are constants in the last:
 //   techmap -autoproc -map rom_lut.v t:$mem_v2
 //   techmap -map rom_lut.v t:$__rom_group; opt_clean; techmap -map rom_lut.v t:$__rom_table
 
@@ -51,7 +51,7 @@ module rom_lut (
       && _TECHMAP_CONSTMSK_RD_SRST_ === 1'b1 && _TECHMAP_CONSTVAL_RD_SRST_ === 1'b0;
   localparam BLOCKS = (SIZE + 63) / 64;
   wire _TECHMAP_FAIL_ = RD_PORTS != 1 || WR_PORTS != 0 || OFFSET != 0 || SIZE > 256 || !NO_RESET
-      || RD_CLK_ENABLE !== 1'b1 || RD_CLK_POLARITY !== 1'b1;
+      || (RD_CLK_ENABLE === 1'b1 && RD_CLK_POLARITY !== 1'b1);
 
   // Cut into groups of bits, and these into tables, in steps: Yosys needs a time that grows with the
   // square of the assignments in one module. As a signal, since a slice of a long parameter copies it.
@@ -95,9 +95,15 @@ module rom_lut (
     end
   endgenerate
 
-  reg [WIDTH-1:0] data;
-  always @(posedge RD_CLK) if (RD_EN) data <= words[WIDTH-1:0];
-  assign RD_DATA = data;
+  generate
+    if (RD_CLK_ENABLE === 1'b1) begin : gen_register
+      reg [WIDTH-1:0] data;
+      always @(posedge RD_CLK) if (RD_EN) data <= words[WIDTH-1:0];
+      assign RD_DATA = data;
+    end else begin : gen_at_once
+      assign RD_DATA = words[WIDTH-1:0];
+    end
+  endgenerate
 endmodule
 
 // 64 words of 32 bits; turns rows into columns.

@@ -196,3 +196,80 @@ def test_other_luts_are_not_absorbed(change, keep):
     before = copy.deepcopy(module)
     assert fanout.absorb(module, keep, limit=12) == 0
     assert module == before
+
+
+def few_words(seed, lanes, registers=3):
+    """The bits of a memory of few words, one address bit through an inverter, and LUTs of three
+    lanes that read three of them; the lanes are nets 50, 51, ..."""
+    draw = random.Random(seed)
+    cells = {
+        f"address{i}": cell("FDRE", {"C": 2, "CE": "1", "R": "0", "D": 3}, 10 + i, "Q")
+        for i in range(registers)
+    }
+    cells["not"] = cell("INV", {"I": 10}, 9)
+    for i in range(lanes):
+        inputs = {f"I{n}": net for n, net in enumerate([9, 11, *range(12, 10 + registers)])}
+        inputs |= {f"I{n}": "0" for n in range(len(inputs), 6)}
+        cells[f"bit{i}"] = cell("LUT6", inputs, 100 + i, INIT=table(draw, 6))
+    for i in range(lanes // 3):
+        nets = [*range(50 + 3 * i, 53 + 3 * i), *range(100 + 3 * i, 103 + 3 * i)]
+        for kind, out in (("sum", 200), ("carry", 300)):
+            inputs = {f"I{n}": net for n, net in enumerate(draw.sample(nets, 6))}
+            cells[f"{kind}{i}"] = cell("LUT6", inputs, out + i, INIT=table(draw, 6))
+    names = {f"core.address{i}": [10 + i] for i in range(registers)}
+    return {
+        "cells": cells,
+        "netnames": {name: {"hide_name": 0, "bits": bits} for name, bits in names.items()},
+    }
+
+
+def not_given(module, net, values):
+    """`value`, where an inverter stands for a LUT."""
+    values = values | {9: 1 - values[10]}
+    return value(module, net, values)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_readers_take_in_the_bits_of_a_few_words(seed):
+    module = few_words(seed, 12)
+    before = copy.deepcopy(module)
+    assert fanout.absorb_words(module) == 12
+    assert not any(name.startswith("bit") for name in module["cells"])
+    for name, cell_ in module["cells"].items():
+        if name.startswith(("sum", "carry")):
+            read = {bits[0] for pin, bits in cell_["connections"].items() if pin != "O"}
+            assert {10, 11, 12} <= read and len(read) == 6
+    for _ in range(30):
+        values = {
+            net: random.Random(_ * net).randrange(2) for net in (*range(10, 13), *range(50, 62))
+        }
+        for net in (*range(200, 204), *range(300, 304)):
+            assert not_given(module, net, values) == not_given(before, net, values)
+
+
+def too_many_words(module):
+    module["cells"]["address3"] = cell("FDRE", {"C": 2, "CE": "1", "R": "0", "D": 3}, 13, "Q")
+    for i in range(6):
+        module["cells"][f"bit{i}"]["connections"]["I3"] = [13]
+
+
+def no_register(module):
+    module["cells"]["address1"] = cell("LUT1", {"I0": 3}, 11, INIT="10")
+
+
+@pytest.mark.parametrize(
+    ("change", "keep"), [(too_many_words, []), (no_register, []), (str, ["core.address2"])]
+)
+def test_other_memories_stay_luts(change, keep):
+    module = few_words(1, 6)
+    change(module)
+    before = copy.deepcopy(module)
+    assert fanout.absorb_words(module, keep) == 0
+    assert module == before
+
+
+def test_a_bit_that_something_else_reads_stays():
+    module = few_words(2, 6)
+    module["cells"]["ff"] = cell("FDRE", {"C": 2, "CE": "1", "R": "0", "D": 100}, 400, "Q")
+    assert fanout.absorb_words(module) == 5
+    assert "bit0" in module["cells"]
