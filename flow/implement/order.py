@@ -5,7 +5,8 @@ are short, whatever they share, and at the end gives each a bel of its own: carr
 like first, then single cells, the last name of the alphabet first (json11 sorts the cells of the
 netlist, and a queue takes the youngest name). By then a flip-flop of the many that are always
 enabled may lie in every slice; one with an enable of its own finds none, and the placer looks for
-ever. So the names of these come behind all others.
+ever. So these come behind all other flip-flops, and still in front of the LUTs of Yosys' mapper,
+whose names begin with "$abc", as those of flip-flops do with "$auto".
 """
 
 from __future__ import annotations
@@ -14,21 +15,21 @@ from typing import Any
 
 from flow.implement.netlist_check import FLIP_FLOPS
 
-FIRST = "~"  # behind all letters
+LATER = "$after"  # between "$abc" and "$auto"
 SHARED = ("CE", "R", "S", "CLR", "PRE")  # pins that the flip-flops of a slice have in common
 
 
 def enabled_first(module: dict[str, Any]) -> int:
-    """Rename, in place, the flip-flops of a Yosys JSON module that have an enable or a reset;
-    return how many there are."""
+    """Rename, in place, the flip-flops of a Yosys JSON module that have neither an enable nor a
+    reset; return how many there are."""
     cells = module["cells"]
-    names = {name: FIRST + name if _shares(cell) else name for name, cell in cells.items()}
+    names = {name: LATER + name if _always(cell) else name for name, cell in cells.items()}
     module["cells"] = {names[name]: cell for name, cell in cells.items()}
     return sum(old != new for old, new in names.items())
 
 
-def _shares(cell: dict[str, Any]) -> bool:
-    """Whether a flip-flop has a pin in common with those of its slice that is no constant."""
+def _always(cell: dict[str, Any]) -> bool:
+    """Whether a flip-flop has nothing but constants at the pins that those of a slice share."""
     wires = cell["connections"]
     pins = [bit for pin in SHARED for bit in wires.get(pin, ())]
-    return cell["type"] in FLIP_FLOPS and any(isinstance(bit, int) for bit in pins)
+    return cell["type"] in FLIP_FLOPS and not any(isinstance(bit, int) for bit in pins)
