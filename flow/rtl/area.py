@@ -101,7 +101,8 @@ def _shared(rows: int, lanes: int) -> float:
 
 def few_words(layer: MatrixVector) -> bool:
     """Whether mvu_bin.sv has so few words of weights that they are part of the compressors."""
-    return _shape(layer)[1] <= FEW_WORDS and not uses_block_ram(layer)
+    depth = _shape(layer)[1]
+    return depth == 1 or (depth <= FEW_WORDS and not uses_block_ram(layer))  # one is a constant
 
 
 def late_weights(layer: MatrixVector) -> int:
