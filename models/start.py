@@ -50,10 +50,10 @@ def begin(student: Students, preset: Preset, feed: Feed) -> None:
     for i, product in student.parts():
         product.weight.copy_(kept[f"{student.name_of(i)}.weight"])
     norms = [cast(Norm, norm) for norm in student.norms]
+    changes = [kept[f"layers.norm{i}.running_mean"] for i in range(len(norms))]
     for i, norm in enumerate(norms):
-        norm.running_mean.copy_(kept[f"layers.norm{i}.running_mean"])
+        norm.running_mean.copy_(changes[i])
         norm.weight.copy_(kept[f"layers.norm{i}.weight"])
-    changes = [norm.running_mean.clone() for norm in norms]
     for part, (mean, var) in _statistics(student, feed).items():
         part.running_mean.copy_(mean.view_as(part.running_mean))
         part.running_var.copy_(var.view_as(part.running_var))

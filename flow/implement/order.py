@@ -13,10 +13,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from flow.implement.fanout import SHARED_PINS
 from flow.implement.netlist_check import FLIP_FLOPS
 
 LATER = "$after"  # between "$abc" and "$auto"
-SHARED = ("CE", "R", "S", "CLR", "PRE")  # pins that the flip-flops of a slice have in common
 
 
 def enabled_first(module: dict[str, Any]) -> int:
@@ -31,5 +31,5 @@ def enabled_first(module: dict[str, Any]) -> int:
 def _always(cell: dict[str, Any]) -> bool:
     """Whether a flip-flop has nothing but constants at the pins that those of a slice share."""
     wires = cell["connections"]
-    pins = [bit for pin in SHARED for bit in wires.get(pin, ())]
+    pins = [bit for pin in SHARED_PINS for bit in wires.get(pin, ())]
     return cell["type"] in FLIP_FLOPS and not any(isinstance(bit, int) for bit in pins)
