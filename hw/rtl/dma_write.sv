@@ -114,7 +114,7 @@ module dma_write #(
   logic [ANSWER_BITS-1:0] unanswered_q;
   logic beats_left_q;  // beats_q is not 0
   logic stop_q, ready_q, final_q, quiet_q, sending_q, sent_q;
-  logic claim;
+  logic claim, claim_q;
 
   logic [4:0] to_border;
   assign to_border = 5'd16 - {1'b0, address_q[6:3]};
@@ -151,15 +151,15 @@ module dma_write #(
         if (stop_q) state_q <= DRAIN;
         else if (ready_q) state_q <= SEND;
       end
-      SEND:
-      if (sent_q && !beats_left_q) begin
-        address_q <= address_q + ADDR_BITS'({length_q, 3'b000});
-        left_q <= left_q - WORD_BITS'(length_q);
-        state_q <= final_q ? DRAIN : PLAN;
-      end
+      SEND: if (sent_q && !beats_left_q) state_q <= final_q ? DRAIN : PLAN;
       DRAIN: if (unanswered_q == '0) state_q <= IDLE;
       default: state_q <= IDLE;
     endcase
+    // On to the next burst while this one is sent: the long adders wait for a flip-flop alone.
+    if (claim_q) begin
+      address_q <= address_q + ADDR_BITS'({length_q, 3'b000});
+      left_q <= left_q - WORD_BITS'(length_q);
+    end
     if (claim) beats_q <= length_q;
     if (load) beats_q <= beats_q - 5'd1;
     beats_left_q <= claim || (beats_left_q && !(load && beats_q == 5'd1));
@@ -181,12 +181,13 @@ module dma_write #(
   logic started_q;  // the words of the run have been counted
   // A cycle late: no burst looks for words sooner than two cycles after another, and one may wait a
   // cycle longer for its words.
-  logic claim_q, take_q;
+  logic claimed_q, take_q;
   always_ff @(posedge aclk) begin
     started_q <= state_q != IDLE;
-    claim_q <= claim && clear_n && aresetn;
+    claim_q <= claim && aresetn;
+    claimed_q <= claim && clear_n && aresetn;
     take_q <= take && clear_n && aresetn;
-    held_q <= held_q + COUNT_BITS'(take_q) - (claim_q ? COUNT_BITS'(length_q) : '0);
+    held_q <= held_q + COUNT_BITS'(take_q) - (claimed_q ? COUNT_BITS'(length_q) : '0);
     unanswered_q <= unanswered_q + ANSWER_BITS'(claim_q) - ANSWER_BITS'(b_valid_q);
     some_wanted_q <= wanted_q > WORD_BITS'(take);
     if (take) wanted_q <= wanted_q - WORD_BITS'(1);
@@ -218,16 +219,22 @@ module dma_write #(
       assert (!sent_q || (!m_axi_awvalid && state_q != GATHER));
       assert (!sending_q || !quiet_q || !m_axi_awvalid);
       assert (address_q[2:0] == 3'd0 || state_q == IDLE);
-      if (state_q == SEND) assert (m_axi_awaddr == address_q);
+      assert (!claim_q || state_q == SEND);
+      if (state_q == SEND)
+        assert (address_q == m_axi_awaddr + (claim_q ? '0 : ADDR_BITS'({length_q, 3'b000})));
       assert (beats_q == 5'd0 || (state_q == SEND && beats_q <= length_q));
       assert (beats_left_q == (beats_q != 5'd0));
-      if (state_q == GATHER || state_q == SEND)
-        assert (length_q != 5'd0 && length_q <= to_border);
-      if (state_q == SEND) assert (m_axi_awlen == 4'(length_q - 5'd1));
+      if (state_q == GATHER) assert (length_q != 5'd0 && length_q <= to_border);
+      if (state_q == SEND) begin
+        assert (length_q != 5'd0 && length_q <= 5'd16 - {1'b0, m_axi_awaddr[6:3]});
+        assert (m_axi_awlen == 4'(length_q - 5'd1));
+      end
       if (state_q == PLAN) assert (left_q != '0);
-      if (state_q == GATHER || state_q == SEND) begin
+      if (state_q == GATHER || claim_q) begin
         assert (left_q >= WORD_BITS'(length_q));
         assert (final_q == (left_q == WORD_BITS'(length_q)));
+      end else if (state_q == SEND) begin
+        assert (final_q == (left_q == '0));
       end
     end
   end
