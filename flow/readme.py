@@ -52,7 +52,8 @@ def keep(preset: str, board: str) -> None:
 
     With a report of several seeds in `build/<preset>/seeds`, the chosen seed is what is kept: with
     the report of the whole way where a run used its weights, else up to lowering. A run on the
-    zoo's own weights renews their report and leaves them.
+    zoo's own weights renews their report and leaves them. Of a preset that has the weights of
+    another (`weights_of`), the report alone is kept.
     """
     chosen, folder = presets.load(preset), ZOO / preset
     if chosen.student.average:  # sums of fractions, which `zoo.pack` does not go through
@@ -75,8 +76,8 @@ def keep(preset: str, board: str) -> None:
                 f"the run of {preset} was made with changes that are not committed; commit, then "
                 "run again"
             )
-    before = zoo.find(preset)
-    if report["training"]["source"] == "zoo":
+    before = zoo.find(chosen.name)
+    if report["training"]["source"] == "zoo" or chosen.name != preset:
         student = zoo.load(chosen)
     else:
         student = train.load_student(source / TRAIN.folder, chosen, report["seed"])
@@ -91,7 +92,8 @@ def keep(preset: str, board: str) -> None:
     elif before and "seeds" in before.report and _weights(before.report) == _weights(report):
         report["seeds"] = before.report["seeds"]
     folder.mkdir(parents=True, exist_ok=True)
-    zoo.save(folder / zoo.WEIGHTS, arrays)
+    if chosen.name == preset:
+        zoo.save(folder / zoo.WEIGHTS, arrays)
     write_atomically(folder / zoo.REPORT, json.dumps(report, indent=1) + "\n")
     if "bitstream" not in report:
         say(f"{preset}: kept up to lowering; a run of the whole way on these weights adds the rest")
@@ -109,13 +111,19 @@ def _weights(report: dict[str, Any]) -> str | None:
 def table() -> str:
     """The reports in the zoo as a Markdown table."""
     rows = [COLUMNS, ("---",) * len(COLUMNS)]
-    rows += [row(entry) for entry in map(zoo.find, sorted(p.name for p in ZOO.iterdir())) if entry]
+    rows += [row(_entry(path)) for path in sorted(ZOO.glob(f"*/{zoo.REPORT}"))]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in rows)
+
+
+def _entry(path: Path) -> zoo.Entry:
+    """A report in the zoo; the weights that it is of may lie in another preset's folder."""
+    return zoo.find(path.parent.name) or zoo.Entry(path.parent, json.loads(path.read_text()))
 
 
 def row(entry: zoo.Entry) -> tuple[str, ...]:
     """One line of the table; dashes for what the report does not reach."""
     report = entry.report
+    published = PUBLISHED.get(presets.load(report["preset"]).name)
     seeds, hardware = "-", ("-",) * 5
     if (count := len(report.get("seeds", {}).get("seeds", ()))) > 1:
         seeds = f"{shown_spread(report['seeds']['integer'])} % ({count} seeds)"
@@ -134,7 +142,7 @@ def row(entry: zoo.Entry) -> tuple[str, ...]:
         f"[{report['preset']}](models/zoo/{report['preset']}/report.json)",
         f"{report['accuracy']['integer']:.2f} % of {report['accuracy']['images']}",
         seeds,
-        f"{PUBLISHED[report['preset']]:.2f} %" if report["preset"] in PUBLISHED else "-",
+        f"{published:.2f} %" if published else "-",
         *hardware,
         _way(entry),
     )

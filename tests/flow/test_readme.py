@@ -10,6 +10,7 @@ from flow.lowering.export import predict
 from models import data, presets, zoo
 
 KEPT = sorted(path.parent for path in zoo.ZOO.glob(f"*/{zoo.WEIGHTS}"))
+REPORTS = sorted(path.parent for path in zoo.ZOO.glob(f"*/{zoo.REPORT}"))
 
 
 def test_the_table_is_made_from_the_reports():
@@ -22,7 +23,7 @@ def test_a_readme_without_marks_is_refused():
         readme.updated("# no table here")
 
 
-@pytest.mark.parametrize("folder", KEPT, ids=lambda path: path.name)
+@pytest.mark.parametrize("folder", REPORTS, ids=lambda path: path.name)
 def test_kept_reports_are_of_runs_of_a_commit_without_a_mismatch(folder):
     report = json.loads((folder / "report.json").read_text())
     assert report["preset"] == folder.name
@@ -49,6 +50,12 @@ def test_kept_seeds_are_those_of_the_report(folder):
     assert chosen["integer"] == report["accuracy"]["integer"]
     best = max(s["validation"] for s in report["seeds"]["per_seed"])
     assert chosen["validation"] == best
+
+
+@pytest.mark.parametrize("folder", REPORTS, ids=lambda path: path.name)
+def test_every_report_is_of_the_weights_that_are_kept(folder):
+    report = json.loads((folder / "report.json").read_text())
+    assert report["training"]["weights"] == zoo.find(presets.load(folder.name).name).weights
 
 
 @pytest.mark.parametrize("folder", KEPT, ids=lambda path: path.name)
