@@ -35,10 +35,11 @@ def test_the_presets_that_exist_have_finns_topologies():
     assert students["cnv-cifar10"].hidden == (512, 512)
     assert {n: s.input for n, s in students.items()} == {
         **dict.fromkeys(("mlp-digits", "tfc-mnist", "sfc-mnist", "lfc-mnist"), "binary"),
-        "tfc-mnist-fast": "binary",
         **dict.fromkeys(
             ("conv-mnist", "cnv-cifar10", "depthwise-digits", "residual-mnist"), "pixels"
         ),
+        "tfc-mnist-fast": "binary",
+        "cnv-cifar10-small": "pixels",
     }
 
 
