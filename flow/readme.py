@@ -56,6 +56,7 @@ def keep(preset: str, board: str) -> None:
     another (`weights_of`), the report alone is kept.
     """
     chosen, folder = presets.load(preset), ZOO / preset
+    own = chosen.name == preset  # its weights are not another preset's
     if chosen.student.average:  # sums of fractions, which `zoo.pack` does not go through
         raise UserError(f"the zoo keeps no networks that average, and {preset} does")
     seeds = _read(BUILD / preset / "seeds" / zoo.REPORT)
@@ -77,7 +78,7 @@ def keep(preset: str, board: str) -> None:
                 "run again"
             )
     before = zoo.find(chosen.name)
-    if report["training"]["source"] == "zoo" or chosen.name != preset:
+    if report["training"]["source"] == "zoo" or not own:
         student = zoo.load(chosen)
     else:
         student = train.load_student(source / TRAIN.folder, chosen, report["seed"])
@@ -92,7 +93,7 @@ def keep(preset: str, board: str) -> None:
     elif before and "seeds" in before.report and _weights(before.report) == _weights(report):
         report["seeds"] = before.report["seeds"]
     folder.mkdir(parents=True, exist_ok=True)
-    if chosen.name == preset:
+    if own:
         zoo.save(folder / zoo.WEIGHTS, arrays)
     write_atomically(folder / zoo.REPORT, json.dumps(report, indent=1) + "\n")
     if "bitstream" not in report:

@@ -1,6 +1,7 @@
 """The results table of README.md is what the reports in models/zoo say, and these are whole."""
 
 import json
+import shutil
 
 import pytest
 
@@ -74,6 +75,28 @@ def test_digits_are_classified_as_the_report_says():
     _, test = data.read("digits")
     right = predict(entry.student(presets.load("mlp-digits")), test.images) == test.labels
     assert round(100 * float(right.mean()), 4) == entry.report["accuracy"]["integer"]
+
+
+def test_of_other_hardware_for_kept_weights_the_report_alone_is_kept(tmp_path, monkeypatch):
+    shutil.copytree(zoo.ZOO / "mlp-digits", tmp_path / "mlp-digits")
+    kept = json.loads((tmp_path / "mlp-digits" / "report.json").read_text())
+    text = 'description = "fast"\nweights_of = "mlp-digits"\n[hardware]\ntarget_cycles = 16\n'
+    shutil.copytree(presets.PRESETS, tmp_path / "presets")
+    (tmp_path / "presets" / "fast.toml").write_text(text)
+    monkeypatch.setattr(presets, "PRESETS", tmp_path / "presets")
+    for module in (zoo, readme):
+        monkeypatch.setattr(module, "ZOO", tmp_path)
+    monkeypatch.setattr(readme, "BUILD", tmp_path / "build")
+    run = tmp_path / "build" / "fast" / "pynq-z2" / "report.json"
+    run.parent.mkdir(parents=True)
+    run.write_text(json.dumps(kept | {"preset": "fast"}))
+    readme.keep("fast", "pynq-z2")
+    assert [path.name for path in (tmp_path / "fast").iterdir()] == ["report.json"]
+    assert "[fast](models/zoo/fast/report.json)" in readme.table()
+    other = kept["training"] | {"weights": "0" * 64}
+    run.write_text(json.dumps(kept | {"preset": "fast", "training": other}))
+    with pytest.raises(UserError, match="other weights"):
+        readme.keep("fast", "pynq-z2")
 
 
 def test_speeds_are_kept_only_of_committed_code_that_has_not_changed(tmp_path, monkeypatch):

@@ -388,21 +388,6 @@ def test_keep_refuses_what_is_not_to_be_kept(monkeypatch):
     assert not (zoo.ZOO / "tiny").exists()
 
 
-def test_of_other_hardware_for_kept_weights_the_report_alone_is_kept(places, kept):
-    text = 'description = "fast"\nweights_of = "tiny"\n[hardware]\ntarget_cycles = 16\n'
-    (places / "presets" / "fast.toml").write_text(text)
-    assert cli.main(["lower", "--preset", "fast"]) == 0
-    readme.keep("fast", "pynq-z2")
-    assert [path.name for path in (zoo.ZOO / "fast").iterdir()] == ["report.json"]
-    assert "[fast](models/zoo/fast/report.json)" in readme.table()
-    entry = zoo.find("tiny")
-    arrays = zoo.read(entry.folder / zoo.WEIGHTS)
-    arrays["fc0.weights"][0] ^= 1
-    zoo.save(entry.folder / zoo.WEIGHTS, arrays)
-    with pytest.raises(UserError, match="not the weights of the report"):
-        readme.keep("fast", "pynq-z2")
-
-
 def test_keep_refuses_a_network_that_averages(places):
     averages = PRESET.replace(
         "hidden = [12]", "convolutions = [[5]]\naverage = true\nhidden = [12]"
