@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from models.presets import Augmentation
 
-ORDER, CHANGE, DROPOUT = range(3)  # what a generator is for
+ORDER, CHANGE, DROPOUT, ROUNDING = range(4)  # what a generator is for
 
 
 def generator(

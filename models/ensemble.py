@@ -10,6 +10,7 @@ as the state of `models.students.BinaryNetwork`, which computes the same.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 from math import prod
 from typing import Any, cast
 
@@ -17,7 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from models import binary, students
+from models import binary, bitwise, students
 from models.data import DATASETS
 from models.presets import Preset, Training
 from models.students import feature_shape
@@ -182,6 +183,8 @@ class Students(nn.Module):
         self.pixels = student.input == "pixels"
         self.options, self.dtype = options, PRECISION[options.precision]
         self.binarise, self.progress = True, 0.0
+        self.bitwise = options.bitwise
+        self.rounding: list[torch.Generator] = []  # of bitwise gradients, one a seed
         layers = students.convolutions(data.shape[0], student)
         products: list[Product] = [
             Convolution(seeds, i, layer, students.least(student, i == 0), options)
@@ -217,15 +220,19 @@ class Students(nn.Module):
         """`weights`: those of `weights()`, where several passes are to share them."""
         weights = self.weights() if weights is None else weights
         dtype = self.dtype if self.training else torch.float32  # exact sums where it counts
-        x = images.to(dtype) - 128
-        if not self.pixels:
-            x = binary.sign(x)
-        if self.convolutions:
-            x = x.contiguous(memory_format=torch.channels_last)
+        first = 0
+        if self.bitwise and self.binarise and images.device.type == "cpu":
+            x, first = bitwise.features(self, images, weights).to(dtype), self.convolutions
+        else:
+            x = images.to(dtype) - 128
+            if not self.pixels:
+                x = binary.sign(x)
+            if self.convolutions:
+                x = x.contiguous(memory_format=torch.channels_last)
         estimator = self.options.estimator
         progress = self.progress if estimator in binary.SHARPENING else 0.0
         sums = x  # what the last product gave, shortcut included
-        for i, product in self.parts():
+        for i, product in islice(self.parts(), first, None):
             if i == self.convolutions:
                 x = self.average(x) if self.average else x
                 x = x.reshape(len(x), self.seeds, -1).flatten(1)
@@ -234,10 +241,10 @@ class Students(nn.Module):
             sums = x
             if i + 1 == len(self.products):
                 break
-            first = i in self.pooled and self.options.pool_first
-            x = F.max_pool2d(x, 2) if first else x
+            before = i in self.pooled and self.options.pool_first
+            x = F.max_pool2d(x, 2) if before else x
             x = binary.sign(self.norms[i](x), estimator, progress)
-            x = F.max_pool2d(x, 2) if i in self.pooled and not first else x
+            x = F.max_pool2d(x, 2) if i in self.pooled and not before else x
         logits = x.float().view(len(x), self.seeds, self.classes).transpose(0, 1)
         return self.norm(logits)
 

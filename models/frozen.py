@@ -8,41 +8,61 @@ variant of the images and kept on the device.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import cast
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from models import checkpoint, parallel
 from models.augment import DROPOUT, ORDER, Changes, generator
 from models.feed import EVALUATION_BATCH, Feed, evaluate, percent
-from models.loop import adam, progress, schedule, settle, stop_if
-from models.presets import Preset, digest
+from models.loop import Muon, adam, progress, schedule, settle, stop_if
+from models.presets import Preset, Teacher, digest
 from models.teachers import Teachers
+
+Rated = list[tuple[torch.optim.Optimizer, float]]  # with the rate at the top of the schedule
 
 
 class Answers:
-    """What the frozen teachers of a preset say."""
+    """What the frozen teachers of a preset say; with `variants`, kept in the teachers' folder."""
 
     def __init__(self, preset: Preset, feed: Feed, folder: Path):
-        self.feed = feed
+        self.feed, self.folder = feed, folder
+        self.names = [f"{s}-{preset.teacher_fingerprint(s)}" for s in feed.seeds]
         self.teacher = trained(preset, feed, folder)
-        self.kept = max(1, preset.augmentation.variants)
+        self.variants = preset.augmentation.variants
         self.by_variant: dict[int, Tensor] = {}
 
-    @torch.no_grad()
     def to_variant(self, variant: int, changes: Changes) -> Tensor:
         """Logits (S, count, classes) for every training image of a variant."""
         if variant not in self.by_variant:
-            if len(self.by_variant) >= self.kept:
+            if len(self.by_variant) >= max(1, self.variants):
                 self.by_variant.clear()
-            rows = torch.arange(self.feed.count, device=self.feed.device)
-            parts = []
-            for part in rows.expand(len(self.feed.seeds), -1).split(EVALUATION_BATCH, 1):
-                images = changes.apply(self.feed.images(part), part)
-                parts.append(self.teacher(self.feed.side_by_side(images)))
-            self.by_variant[variant] = torch.cat(parts, 1)
+            files = [self.folder / f"{name}.answers-{variant}.pt" for name in self.names]
+            known = self.variants and all(file.is_file() for file in files)
+            parallel.barrier()  # all have looked, before the first is written
+            if known:
+                bodies = [checkpoint.load(*pair) for pair in zip(files, self.names, strict=True)]
+                answers = torch.stack([body["answers"] for body in bodies]).to(self.feed.device)
+            else:
+                answers = self._asked(changes)
+                for i, file in enumerate(files) if self.variants and parallel.is_first() else ():
+                    checkpoint.save(file, self.names[i], {"answers": answers[i].cpu().clone()})
+            self.by_variant[variant] = answers
         return self.by_variant[variant]
+
+    @torch.no_grad()
+    def _asked(self, changes: Changes) -> Tensor:
+        """The teachers' logits for all images so changed; each process asks for a part of them."""
+        feed, seeds = self.feed, len(self.feed.seeds)
+        answers = torch.zeros(seeds, feed.count, self.teacher.classes, device=feed.device)
+        every = torch.arange(feed.count, device=feed.device)
+        for rows in parallel.share(every.split(EVALUATION_BATCH)):
+            part = rows.expand(seeds, -1)
+            images = changes.apply(feed.images(part), part)
+            answers[:, rows] = self.teacher(feed.side_by_side(images))
+        return parallel.summed(answers)
 
     def test(self) -> tuple[Tensor, Tensor]:
         """Logits (S, N, classes) and labels (S, N) of the test images."""
@@ -78,19 +98,20 @@ def _train(preset: Preset, feed: Feed, folder: Path) -> Teachers:
     """Train the teachers of a feed's seeds on the labels."""
     options, shards = preset.teacher, preset.training.shards
     teachers = Teachers(preset, feed.seeds).to(feed.device)
-    optimiser = adam(teachers, options.learning_rate, options.weight_decay)
+    optimisers = _optimisers(teachers, options)
     fingerprint = "-".join(preset.teacher_fingerprint(seed) for seed in feed.seeds)
     saved, done = folder / f"{digest(fingerprint)}.checkpoint.pt", 0
     if saved.is_file():
         state = checkpoint.load(saved, fingerprint)
         teachers.load_state_dict(state["teachers"])
-        optimiser.load_state_dict(state["optimiser"])
+        for (optimiser, _), kept in zip(optimisers, state["optimisers"], strict=True):
+            optimiser.load_state_dict(kept)
         done = state["epochs"]
     parallel.barrier()
     images = len(feed.seeds) * feed.count
     with progress(options.epochs * images, done * images) as bar:
         for epoch in range(done + 1, options.epochs + 1):
-            _one_epoch(preset, feed, teachers, optimiser, epoch, shards)
+            _one_epoch(preset, feed, teachers, optimisers, epoch, shards)
             bar.update(images)
             score = sum(percent(*evaluate(teachers, feed))) / len(feed.seeds)
             bar.set_postfix_str(
@@ -100,7 +121,7 @@ def _train(preset: Preset, feed: Feed, folder: Path) -> Teachers:
                 state = {
                     "epochs": epoch,
                     "teachers": teachers.state_dict(),
-                    "optimiser": optimiser.state_dict(),
+                    "optimisers": [optimiser.state_dict() for optimiser, _ in optimisers],
                 }
                 checkpoint.save(saved, fingerprint, state)
     parallel.barrier()
@@ -109,11 +130,24 @@ def _train(preset: Preset, feed: Feed, folder: Path) -> Teachers:
     return teachers
 
 
+def _optimisers(teachers: Teachers, options: Teacher) -> Rated:
+    """Each optimiser with its learning rate at the top of the schedule."""
+    if not options.muon_rate:
+        optimiser = adam(teachers.parameters(), options.learning_rate, options.weight_decay)
+        return [(optimiser, options.learning_rate)]
+    inner = [cast(nn.Parameter, part.weight) for part in teachers.convolutions]
+    others = [p for p in teachers.parameters() if all(p is not weight for weight in inner)]
+    return [
+        (adam(others, options.learning_rate, 0.0), options.learning_rate),
+        (Muon(inner, options.muon_rate, options.weight_decay), options.muon_rate),
+    ]
+
+
 def _one_epoch(
     preset: Preset,
     feed: Feed,
     teachers: Teachers,
-    optimiser: torch.optim.Optimizer,
+    optimisers: Rated,
     epoch: int,
     shards: int,
 ) -> None:
@@ -132,8 +166,9 @@ def _one_epoch(
     for index in range(feed.steps):
         place = (epoch - 1) * feed.steps + index
         rate = schedule(place, preset.teacher.epochs * feed.steps, feed.steps)
-        optimiser.param_groups[0]["lr"] = rate * preset.teacher.learning_rate
-        optimiser.zero_grad()
+        for optimiser, top in optimisers:
+            optimiser.param_groups[0]["lr"] = rate * top
+            optimiser.zero_grad()
         total = torch.zeros((), device=feed.device)
         for shard in mine:
             start = index * batch + shard * (batch // shards)
@@ -144,7 +179,8 @@ def _one_epoch(
             total = total + loss * len(feed.seeds) / shards
         total.backward()
         parallel.add_gradients(teachers.parameters())
-        optimiser.step()
+        for optimiser, _ in optimisers:
+            optimiser.step()
         settle(teachers)
         failed = torch.where((failed == 0) & ~torch.isfinite(total), index + 1, failed)
     stop_if(failed, epoch, feed.seeds)

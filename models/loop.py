@@ -6,6 +6,7 @@ import ctypes
 import math
 import platform
 import sys
+from collections.abc import Iterable
 
 import torch
 from torch import Tensor, nn
@@ -16,9 +17,32 @@ from models import parallel
 from models.ensemble import statistics
 
 
-def adam(network: nn.Module, rate: float, decay: float) -> torch.optim.Optimizer:
+def adam(parameters: Iterable[nn.Parameter], rate: float, decay: float) -> torch.optim.Optimizer:
     """AdamW with one group; the loop sets its learning rate in every step."""
-    return torch.optim.AdamW(network.parameters(), lr=rate, weight_decay=decay, fused=True)
+    return torch.optim.AdamW(parameters, lr=rate, weight_decay=decay, fused=True)
+
+
+class Muon(torch.optim.Muon):
+    """Muon on the matrices (out, in * 9) of convolutions (S, out, in, 3, 3), one for each seed.
+
+    Each step moves a matrix along its momentum with all singular values made equal: Jordan et al.
+    2024, "Muon: an optimizer for hidden layers in neural networks".
+    """
+
+    def __init__(self, stacked: list[nn.Parameter], rate: float, decay: float):
+        self.stacked = stacked
+        matrices = [nn.Parameter(m.flatten(1)) for weight in stacked for m in weight.data]
+        super().__init__(matrices, lr=rate, weight_decay=decay, momentum=0.9)
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        for weight in self.stacked:
+            weight.grad = None
+
+    def step(self, closure=None):
+        gradients = [m.flatten(1) for w in self.stacked if w.grad is not None for m in w.grad]
+        for matrix, gradient in zip(self.param_groups[0]["params"], gradients, strict=True):
+            matrix.grad = gradient  # the matrices are views of the weights
+        return super().step(closure)
 
 
 def schedule(step: int, steps: int, warmup: int) -> float:

@@ -7,12 +7,15 @@ whose order does not matter, so that two processes give the bits of one.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from typing import TypeVar
 
 import torch
 from torch import Tensor, distributed
 
 from flow.errors import UserError
+
+T = TypeVar("T")
 
 
 def start() -> None:
@@ -54,6 +57,18 @@ def own_shards(shards: int) -> range:
     return range(rank() * each, (rank() + 1) * each)
 
 
+def share(items: Sequence[T]) -> Sequence[T]:
+    """This process's part of the items; together all have all of them, once."""
+    return items[rank() :: world()]
+
+
+def summed(part: Tensor) -> Tensor:
+    """The sum of what all processes have."""
+    if world() > 1:
+        distributed.all_reduce(part)
+    return part
+
+
 def joined(parts: list[Tensor], dim: int) -> Tensor:
     """The shards of all processes, in their order, as one tensor."""
     own = torch.cat(parts, dim)
@@ -69,7 +84,6 @@ def add_gradients(parameters: Iterable[Tensor]) -> None:
     gradients = [p.grad for p in parameters if p.grad is not None]
     if world() == 1 or not gradients:
         return
-    flat = torch.cat([g.reshape(-1) for g in gradients])
-    distributed.all_reduce(flat)
+    flat = summed(torch.cat([g.reshape(-1) for g in gradients]))
     for gradient, part in zip(gradients, flat.split([g.numel() for g in gradients]), strict=True):
         gradient.copy_(part.view_as(gradient))

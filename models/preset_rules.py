@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from itertools import pairwise
 
 from flow.errors import UserError
-from models import binary, students, temperature
+from models import binary, bitwise, students, temperature
 from models.data import DATASETS
 from models.presets import (
     Augmentation,
@@ -40,10 +40,10 @@ def _rules(preset: Preset) -> Iterator[Rule]:
     side = min(DATASETS[preset.data.name].shape[1:])
     sections = {
         "student": _student(preset.student),
-        "teacher": _teacher(preset.teacher),
+        "teacher": _teacher(preset.teacher, preset.distillation.mode),
         "distillation": _distillation(preset.distillation),
         "augmentation": _augmentation(preset.augmentation, side),
-        "training": _training(preset.training),
+        "training": [*_training(preset.training), *_bitwise(preset)],
         "hardware": _hardware(preset.hardware),
     }
     for section, rules in sections.items():
@@ -62,7 +62,8 @@ def _student(s: Student) -> list[Rule]:
     ]
 
 
-def _teacher(t: Teacher) -> list[Rule]:
+def _teacher(t: Teacher, mode: str) -> list[Rule]:
+    plain = t.muon_rate == 0 or (mode == "frozen" and bool(t.convolutions))
     return [
         (_sizes(t.hidden), "hidden", "a list of sizes > 0"),
         (not t.convolutions or _sizes(t.convolutions), "convolutions", "a list of sizes > 0"),
@@ -70,6 +71,8 @@ def _teacher(t: Teacher) -> list[Rule]:
         (t.epochs > 0, "epochs", "> 0"),
         (t.learning_rate > 0, "learning_rate", "> 0"),
         (t.weight_decay >= 0, "weight_decay", ">= 0"),
+        (t.muon_rate >= 0, "muon_rate", ">= 0"),
+        (plain, "muon_rate", "left out, but for a frozen teacher with convolutions"),
     ]
 
 
@@ -121,6 +124,24 @@ def _training(t: Training) -> list[Rule]:
         (t.recalibrate > 0, "recalibrate", "> 0"),
         (t.precision in ("float32", "bfloat16"), "precision", "float32 or bfloat16"),
         (t.threads >= 0, "threads", ">= 0"),
+    ]
+
+
+def _bitwise(preset: Preset) -> list[Rule]:
+    t, known = preset.training, " or ".join(bitwise.ESTIMATORS)
+    fits = bitwise.fits(DATASETS[preset.data.name].shape[0], preset.student)
+    return [
+        (not holds or not t.bitwise, "bitwise", rule)
+        for holds, rule in (
+            (
+                not fits,
+                "left out, but for convolutions of pixels, of 64, 128, .. channels each, "
+                "without padding, separable, shortcuts and average",
+            ),
+            (t.estimator not in bitwise.ESTIMATORS, f"left out, unless estimator is {known}"),
+            (not t.pool_first, "left out, unless pool_first is true"),
+            (t.compile, "left out where compile is true"),
+        )
     ]
 
 

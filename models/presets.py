@@ -54,11 +54,13 @@ class Student:
 
 @dataclass(frozen=True)
 class Teacher:
-    """[teacher] Float network of `models.teachers`, trained with AdamW.
+    """[teacher] Float network of `models.teachers`, trained with AdamW, or with Muon and AdamW.
 
     `hidden`: neurons of each hidden layer of a multi-layer perceptron. `convolutions`: channels of
     the blocks of a convolutional teacher, in place of it. `dropout`: probability after each hidden
-    layer. `epochs`: of a frozen teacher's own training, before the student's.
+    layer. `epochs`: of a frozen teacher's own training, before the student's. `muon_rate`: learning
+    rate of Muon, which then trains a frozen teacher's convolutions (and alone has `weight_decay`);
+    0 leaves them to AdamW, which has `learning_rate`.
     """
 
     hidden: tuple[int, ...] = (256, 256)
@@ -67,6 +69,7 @@ class Teacher:
     epochs: int = 20
     learning_rate: float = 1e-3
     weight_decay: float = 0.0
+    muon_rate: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -127,11 +130,12 @@ class Training:
     `ema`: decay of the average that is evaluated, 0 for none; `recalibrate`: batches
     whose statistics then replace those of its batch norms. `pool_first`: the max-pool in front of
     the batch norm, which is the same network as long as the norm's scale is positive (it is kept
-    so), and learns better. `precision`: "float32" or "bfloat16" of the matrix products.
-    `compile`: let torch compile the students, which takes a C++ compiler and a minute. `shards`:
-    parts of a batch that are normalised apart, and that processes can share. `threads`: torch
-    threads on a CPU (sums over threads round differently, so the same seed gives the same numbers
-    on every machine only with the same count); 0 leaves torch's choice.
+    so), and learns better. `precision`: "float32" or "bfloat16" of the matrix products. `bitwise`:
+    on a CPU, the convolutions bit by bit, with gradients rounded at random (`models.bitwise`, which
+    takes a C++ compiler). `compile`: let torch compile the students, which takes one too, and a
+    minute. `shards`: parts of a batch that are normalised apart, and that processes can share.
+    `threads`: torch threads on a CPU (sums over threads round differently, so the same seed gives
+    the same numbers on every machine only with the same count); 0 leaves torch's choice.
     """
 
     epochs: int
@@ -152,6 +156,7 @@ class Training:
     recalibrate: int = 20
     pool_first: bool = True
     precision: str = "float32"
+    bitwise: bool = False
     compile: bool = False
     shards: int = 2
     threads: int = 1
@@ -208,12 +213,7 @@ class Preset:
         A later option is left out at its default, which is how students were trained before.
         """
         body = {k: v for k, v in asdict(self).items() if k not in ("hardware", "description")}
-        for section, keys in LATER.items():
-            defaults = {f.name: f.default for f in fields(SECTIONS[section])}
-            for key in keys:
-                if body[section][key] == defaults[key]:
-                    del body[section][key]
-        return body
+        return body | {section: _grown(section, body[section]) for section in LATER}
 
     @property
     def teacher_options(self) -> dict[str, Any]:
@@ -221,7 +221,7 @@ class Preset:
         keys = ("batch_size", "precision", "shards", "threads")
         return {
             "data": asdict(self.data),
-            "teacher": asdict(self.teacher),
+            "teacher": _grown("teacher", asdict(self.teacher)),
             "augmentation": {k: v for k, v in asdict(self.augmentation).items() if k != "variants"},
             "training": {k: getattr(self.training, k) for k in keys},
         }
@@ -236,8 +236,9 @@ class Preset:
 
 
 LATER = {  # options that came later
-    "training": ("initial", "restarts", "restart_rate", "start"),
+    "training": ("initial", "restarts", "restart_rate", "start", "bitwise"),
     "student": ("padding", "separable", "shortcuts", "average"),
+    "teacher": ("muon_rate",),
 }
 SECTIONS: dict[str, type] = {
     "data": Data,
@@ -248,6 +249,13 @@ SECTIONS: dict[str, type] = {
     "training": Training,
     "hardware": Hardware,
 }
+
+
+def _grown(section: str, options: dict[str, Any]) -> dict[str, Any]:
+    """The options without the later ones that are at their default."""
+    defaults = {f.name: f.default for f in fields(SECTIONS[section])}
+    later = LATER[section]
+    return {k: v for k, v in options.items() if k not in later or v != defaults[k]}
 
 
 def digest(options: Any) -> str:

@@ -55,13 +55,13 @@ class Run:
         options, teacher = self.preset.training, self.preset.teacher
         decay = options.weight_decay
         found: list[tuple[torch.optim.Optimizer, float]] = [
-            (adam(self.student, options.learning_rate, decay), options.learning_rate)
+            (adam(self.student.parameters(), options.learning_rate, decay), options.learning_rate)
         ]
         if self.teacher is not None:
             rate = teacher.learning_rate
-            found.append((adam(self.teacher, rate, teacher.weight_decay), rate))
+            found.append((adam(self.teacher.parameters(), rate, teacher.weight_decay), rate))
         if list(self.controller.parameters()):
-            found.append((adam(self.controller, 0.05, 0.0), 0.05))
+            found.append((adam(self.controller.parameters(), 0.05, 0.0), 0.05))
         return found
 
     def restart(self) -> None:

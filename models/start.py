@@ -75,9 +75,11 @@ def _statistics(student: Students, feed: Feed) -> dict[Statistics, tuple[Tensor,
         seen[cast(Statistics, part)].append(powers.sum(2))
 
     hooks = [part.register_forward_pre_hook(note) for part in parts]
+    bitwise, student.bitwise = student.bitwise, False  # the norms are to be called
     student.eval()
     for batch in feed.all_images[feed.train_rows[0, :IMAGES]].split(EVALUATION_BATCH):
         student(batch)
+    student.bitwise = bitwise
     for hook in hooks:
         hook.remove()
     sums = {part: torch.stack(batches).sum(0) for part, batches in seen.items()}

@@ -27,7 +27,7 @@ from tqdm import tqdm
 from flow.errors import UserError
 from models import checkpoint, gate, losses, parallel, presets, results, students
 from models import temperature as temperatures
-from models.augment import DROPOUT, ORDER, Changes, generator
+from models.augment import DROPOUT, ORDER, ROUNDING, Changes, generator
 from models.ensemble import Students
 from models.feed import Feed, evaluate, percent, threads
 from models.loop import keep_freed_memory, progress, schedule, settle, stop_if
@@ -175,6 +175,7 @@ def one_step(
             taught[shard] = run.teacher(images)
         elif answers is not None:
             taught[shard] = answers.gather(1, part[..., None].expand(-1, -1, answers.shape[-1]))
+        run.student.rounding = [generator(s, ROUNDING, step, shard) for s in feed.seeds]
         learnt[shard] = run.student(images, leaves)
         taught.setdefault(shard, torch.zeros_like(learnt[shard]))
 

@@ -7,7 +7,7 @@ import torch
 from flow.errors import UserError
 from models import checkpoint, frozen, train
 from models.augment import Changes
-from models.feed import Feed
+from models.feed import Feed, evaluate, percent
 
 TEACHER = {"hidden": (24,), "epochs": 2, "dropout": 0.2, "learning_rate": 0.02}
 
@@ -87,6 +87,35 @@ def test_kept_answers_are_those_of_the_teacher(tmp_path, variants):
         assert torch.allclose(expected, asked, atol=1e-5)
         assert answers.to_variant(variant, changes) is kept
         assert len(answers.by_variant) <= max(1, variants)
+
+
+def test_kept_answers_are_found_again(tmp_path, monkeypatch):
+    wanted = frozen_preset(small.CHANGES | {"variants": 2})
+    feed = Feed(wanted, (0, 1))
+    changes = Changes.draw(wanted.augmentation, feed.seeds, 1, feed.count)
+    before = frozen.Answers(wanted, feed, tmp_path).to_variant(1, changes)
+    monkeypatch.setattr(frozen.Answers, "_asked", lambda *rest: pytest.fail("asked again"))
+    assert torch.equal(frozen.Answers(wanted, feed, tmp_path).to_variant(1, changes), before)
+    alone = frozen.Answers(wanted, Feed(wanted, (1,)), tmp_path)
+    assert torch.equal(alone.to_variant(1, changes), before[1:])
+    file = sorted(tmp_path.glob("1-*.answers-1.pt"))[0]
+    file.write_bytes(file.read_bytes()[:-40])
+    with pytest.raises(UserError, match=rf"{file.name}: damaged"):
+        frozen.Answers(wanted, feed, tmp_path).to_variant(1, changes)
+
+
+def test_a_convolutional_teacher_learns_by_muon(tmp_path):
+    options = {"convolutions": (16, 16), "epochs": 3, "learning_rate": 0.01, "muon_rate": 0.03}
+    wanted = small.preset(teacher=options, distillation={"mode": "frozen"})
+    plain = small.preset(teacher=options | {"muon_rate": 0.0}, distillation={"mode": "frozen"})
+    assert wanted.teacher_fingerprint(0) != plain.teacher_fingerprint(0)
+    feed = Feed(wanted, (0, 1))
+    assert min(percent(*evaluate(frozen.trained(wanted, feed, tmp_path), feed))) > 80
+
+
+def test_muon_is_for_frozen_convolutions():
+    with pytest.raises(UserError, match="muon_rate must be left out, but for a frozen teacher"):
+        small.preset(teacher={"muon_rate": 0.05}, distillation={"mode": "frozen"})
 
 
 def test_variants_are_asked_for_once_each(tmp_path, monkeypatch):

@@ -11,7 +11,7 @@ import torch
 from flow.errors import UserError
 from flow.paths import ROOT
 from models.ensemble import Norm
-from models.loop import schedule, settle, stop_if
+from models.loop import Muon, schedule, settle, stop_if
 
 
 def test_the_schedule_warms_up_and_ends_at_zero():
@@ -71,3 +71,18 @@ def test_memory_that_was_freed_is_not_cleared_anew():
     ).stdout
     first, *later = map(int, out.split())
     assert first > 10_000 > 10 * min(later)  # all are as many as the first otherwise
+
+
+def test_muon_moves_each_seeds_matrix_as_far_in_all_its_directions():
+    weight = torch.nn.Parameter(torch.randn(2, 8, 4, 3, 3))
+    before = weight.detach().clone()
+    optimiser = Muon([weight], 0.1, 0.0)
+    weight.grad = torch.randn_like(weight)
+    weight.grad[1] *= 1000
+    optimiser.step()
+    for change in (weight.detach() - before).flatten(2):
+        sizes = torch.linalg.svdvals(change) / 0.1
+        assert sizes.min() > 0.5 and sizes.max() < 1.5
+    assert ((weight.detach() - before) * weight.grad).sum() < 0
+    optimiser.zero_grad()
+    assert weight.grad is None

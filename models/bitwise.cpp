@@ -1,0 +1,681 @@
+// Binary convolutions in training, bit by bit: sums by XOR and popcount, gradients as sparse
+// integers.
+//
+// Activations lie as (image, row, column, word), 64 channels a word, 1 for +1; sums and what is
+// their like as (image, row, column, channel). A gradient at the sums is rounded to 8 bits at
+// random, so that its mean is right; most of it is then zero, and each of what is not zero is added
+// where a bit says so. `models.bitwise` calls what stands in `extern "C"`.
+//
+// `Wide` code needs AVX-512 (BW, VPOPCNTDQ); without it the plain code gives the same numbers.
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <cstring>
+#include <type_traits>
+#include <vector>
+
+#if defined(__AVX512BW__) && defined(__AVX512VPOPCNTDQ__)
+#define WIDE 1
+#include <immintrin.h>
+#endif
+
+namespace {
+
+using Word = uint64_t;
+constexpr int BITS = 64;
+constexpr int LARGEST = 32767;  // of 16 bits
+
+struct Shape {  // one convolution without border; `pool`: a 2 x 2 max-pool follows
+    int images, height, width, channels, kernel, outputs, pool;
+
+    int words() const { return channels / BITS; }
+    int rows() const { return height - kernel + 1; }
+    int columns() const { return width - kernel + 1; }
+    int pooled_rows() const { return pool ? rows() / 2 : rows(); }
+    int pooled_columns() const { return pool ? columns() / 2 : columns(); }
+    int taps() const { return kernel * kernel; }
+};
+
+// 64 sums of 16 bits, one for each channel of a word; whoever adds sees to it that they hold.
+struct Sums {
+#ifdef WIDE
+    __m512i low, high;
+
+    void clear() { low = high = _mm512_setzero_si512(); }
+
+    void add(const Word* where, int16_t value) {
+        const auto* half = reinterpret_cast<const __mmask32*>(where);
+        const __m512i all = _mm512_set1_epi16(value);
+        low = _mm512_mask_add_epi16(low, _load_mask32(const_cast<__mmask32*>(half)), low, all);
+        high = _mm512_mask_add_epi16(high, _load_mask32(const_cast<__mmask32*>(half + 1)), high, all);
+    }
+
+    void store(int16_t* to) const {
+        _mm512_storeu_si512(to, low);
+        _mm512_storeu_si512(to + 32, high);
+    }
+#else
+    int16_t values[BITS];
+
+    void clear() { std::fill(values, values + BITS, 0); }
+
+    void add(const Word* where, int16_t value) {
+        for (int i = 0; i < BITS; ++i)
+            if (*where >> i & 1) values[i] += value;
+    }
+
+    void store(int16_t* to) const { std::copy(values, values + BITS, to); }
+#endif
+};
+
+// Sums of N words. Not an array: the compiler keeps what is nested, and no array, in registers.
+template <int N>
+struct Group {
+    Sums sums;
+    Group<N - 1> others;
+
+    void clear() { sums.clear(), others.clear(); }
+
+    void add(const Word* from, const int* offsets, int16_t value) {
+        sums.add(from + offsets[0], value);
+        others.add(from, offsets + 1, value);
+    }
+
+    void store(int16_t* to) const { sums.store(to), others.store(to + BITS); }
+};
+
+template <>
+struct Group<0> {
+    void clear() {}
+    void add(const Word*, const int*, int16_t) {}
+    void store(int16_t*) const {}
+};
+
+Word nonzero(const int8_t* values) {  // a bit for each of 64
+#ifdef WIDE
+    const __m512i all = _mm512_loadu_si512(values);
+    return _mm512_test_epi8_mask(all, all);
+#else
+    Word found = 0;
+    for (int i = 0; i < BITS; ++i) found |= static_cast<Word>(values[i] != 0) << i;
+    return found;
+#endif
+}
+
+Word equal(const uint8_t* values, int to) {  // a bit for each of 64
+#ifdef WIDE
+    return _mm512_cmpeq_epi8_mask(_mm512_loadu_si512(values), _mm512_set1_epi8(to));
+#else
+    Word found = 0;
+    for (int i = 0; i < BITS; ++i) found |= static_cast<Word>(values[i] == to) << i;
+    return found;
+#endif
+}
+
+// Sums of 64 outputs at P places side by side; `weights`: (tap, word, output).
+template <int P>
+void sums_at(const Word* x, const Shape& s, const Word* weights, int16_t* y) {
+    const int words = s.words(), run = s.kernel * words;
+    const int bits = s.taps() * s.channels;
+#ifdef WIDE
+    __m512i counts[P][8];
+    for (auto& place : counts)
+        for (auto& count : place) count = _mm512_setzero_si512();
+    for (int row = 0; row < s.kernel; ++row) {
+        const Word* from = x + static_cast<size_t>(row) * s.width * words;
+        for (int j = 0; j < run; ++j, weights += s.outputs) {
+            __m512i here[P];
+            for (int p = 0; p < P; ++p) here[p] = _mm512_set1_epi64(from[p * words + j]);
+            for (int v = 0; v < 8; ++v) {
+                const __m512i weight = _mm512_loadu_si512(weights + 8 * v);
+                for (int p = 0; p < P; ++p)
+                    counts[p][v] = _mm512_add_epi64(
+                        counts[p][v], _mm512_popcnt_epi64(_mm512_xor_si512(here[p], weight)));
+            }
+        }
+    }
+    const __m512i all = _mm512_set1_epi64(bits);
+    for (int p = 0; p < P; ++p)
+        for (int v = 0; v < 8; ++v) {
+            const __m512i sum = _mm512_sub_epi64(all, _mm512_slli_epi64(counts[p][v], 1));
+            _mm_storeu_si128(reinterpret_cast<__m128i*>(y + p * s.outputs + 8 * v),
+                             _mm512_cvtepi64_epi16(sum));
+        }
+#else
+    for (int p = 0; p < P; ++p)
+        for (int o = 0; o < BITS; ++o) {
+            int count = 0;
+            const Word* weight = weights + o;
+            for (int row = 0; row < s.kernel; ++row)
+                for (int j = 0; j < run; ++j, weight += s.outputs)
+                    count += __builtin_popcountll(
+                        x[(static_cast<size_t>(row) * s.width + p) * words + j] ^ *weight);
+            y[p * s.outputs + o] = bits - 2 * count;
+        }
+#endif
+}
+
+// The largest of each 2 x 2, and which of the four it is: the first of equal ones.
+void pool(const int16_t* from, const Shape& s, int16_t* y, uint8_t* where) {
+    const int outputs = s.outputs, columns = s.columns();
+    for (int row = 0; row < s.pooled_rows(); ++row)
+        for (int column = 0; column < s.pooled_columns(); ++column) {
+            const int16_t* a = from + (static_cast<size_t>(2 * row) * columns + 2 * column) * outputs;
+            const int16_t* b = a + static_cast<size_t>(columns) * outputs;
+            for (int o = 0; o < outputs; ++o) {
+                const int16_t upper = std::max(a[o], a[o + outputs]);
+                const int16_t lower = std::max(b[o], b[o + outputs]);
+                const int16_t right = a[o + outputs] > a[o], below = b[o + outputs] > b[o];
+                const int16_t second = lower > upper;
+                y[o] = std::max(upper, lower);
+                where[o] = second ? 2 + below : right;
+            }
+            y += outputs, where += outputs;
+        }
+}
+
+// Sums of 64 outputs at one place of pixels; `weights`: (row, pair of taps, output, 2).
+void sums_of_pairs(const int16_t* x, const Shape& s, int pairs, const int16_t* weights,
+                   int16_t* y) {
+    const int line = s.width * s.channels;
+#ifdef WIDE
+    __m512i a = _mm512_setzero_si512(), b = a, c = a, d = a;
+    for (int ky = 0; ky < s.kernel; ++ky, x += line)
+        for (int j = 0; j < pairs; ++j, weights += 2 * s.outputs) {
+            int32_t two;
+            std::memcpy(&two, x + 2 * j, sizeof two);
+            const __m512i pair = _mm512_set1_epi32(two);
+            const auto products = [&](int part) {
+                return _mm512_madd_epi16(pair, _mm512_loadu_si512(weights + 32 * part));
+            };
+            a = _mm512_add_epi32(a, products(0));
+            b = _mm512_add_epi32(b, products(1));
+            c = _mm512_add_epi32(c, products(2));
+            d = _mm512_add_epi32(d, products(3));
+        }
+    const auto store = [&](__m512i sums, int part) {
+        _mm256_storeu_si256(reinterpret_cast<__m256i*>(y + 16 * part), _mm512_cvtepi32_epi16(sums));
+    };
+    store(a, 0), store(b, 1), store(c, 2), store(d, 3);
+#else
+    int32_t sums[BITS] = {};
+    for (int ky = 0; ky < s.kernel; ++ky, x += line)
+        for (int j = 0; j < pairs; ++j, weights += 2 * s.outputs)
+            for (int o = 0; o < BITS; ++o)
+                sums[o] += x[2 * j] * weights[2 * o] + x[2 * j + 1] * weights[2 * o + 1];
+    for (int o = 0; o < BITS; ++o) y[o] = static_cast<int16_t>(sums[o]);
+#endif
+}
+
+struct Entry {   // of the gradient in one row of places
+    int32_t at;  // of the output's bits, less the place's column: a tap away from those it reads
+    int32_t value;
+};
+
+struct Place {   // of one output's gradient
+    int32_t at;  // the first word it reads, in a group of images
+    int32_t value;
+};
+
+// The gradient at the sums of a few images, as lists for each row of places and for each output.
+struct Sparse {
+    const Shape& s;
+    std::vector<Entry> entries;  // (row, up to columns * outputs) of the last image
+    std::vector<int> start;      // (row, columns + 1) where each place's entries start and end
+    std::vector<int> total;      // of each place's entries
+    std::vector<int> size;       // of each place's entries without their signs
+    std::vector<Place> places;   // (output, up to `most`) of all images of a group
+    std::vector<int> placed;     // places of each output
+    size_t most;
+
+    Sparse(const Shape& s, int group)
+        : s(s),
+          entries(static_cast<size_t>(s.rows()) * s.columns() * s.outputs),
+          start(s.rows() * (s.columns() + 1)),
+          total(s.rows() * s.columns()),
+          size(s.rows() * s.columns()),
+          placed(s.outputs),
+          most(static_cast<size_t>(group) * s.pooled_rows() * s.pooled_columns()) {
+        places.resize(most * s.outputs);
+    }
+
+    // The entries of a row from one column up to another, as [from, to).
+    const Entry* at(int row, int column) const {
+        return &entries[static_cast<size_t>(row) * s.columns() * s.outputs] +
+               start[row * (s.columns() + 1) + column];
+    }
+
+    void add(const int8_t* values, const uint8_t* where, int image) {
+        std::fill(start.begin(), start.end(), 0);
+        std::fill(total.begin(), total.end(), 0);
+        std::fill(size.begin(), size.end(), 0);
+        const int side = s.pool ? 2 : 1;
+        for (int row = 0; row < s.pooled_rows(); ++row)
+            for (int column = 0; column < s.pooled_columns(); ++column) {
+                for (int y = 0; y < side; ++y)
+                    for (int x = 0; x < side; ++x)
+                        add_place(values, where, 2 * y + x, side * row + y, side * column + x,
+                                  image);
+                values += s.outputs, where += s.pool ? s.outputs : 0;
+            }
+        if (s.pool && s.columns() % 2)  // no pool reads the last column
+            for (int row = 0; row < s.rows(); ++row) {
+                int* end = &start[row * (s.columns() + 1) + s.columns()];
+                end[0] = end[-1];
+            }
+    }
+
+    void add_place(const int8_t* values, const uint8_t* where, int which, int row, int column,
+                   int image) {
+        int* ends = &start[row * (s.columns() + 1) + column];
+        Entry* to = &entries[static_cast<size_t>(row) * s.columns() * s.outputs] + ends[0];
+        const Entry* first_entry = to;
+        const int pixel = ((image * s.height + row) * s.width + column) * s.words();
+        int sum = 0, sizes = 0;
+        for (int first = 0; first < s.outputs; first += BITS) {
+            Word left = nonzero(values + first);
+            if (s.pool) left &= equal(where + first, which);
+            for (; left; left &= left - 1) {
+                const int o = first + __builtin_ctzll(left);
+                const int value = values[o];
+                *to++ = {(o * s.taps() - column) * s.words(), value};
+                places[o * most + placed[o]++] = {pixel, value};
+                sum += value;
+                sizes += std::abs(value);
+            }
+        }
+        total[row * s.columns() + column] = sum;
+        size[row * s.columns() + column] = sizes;
+        ends[1] = ends[0] + static_cast<int>(to - first_entry);
+    }
+};
+
+// The entries that one input takes part in, one row of places after the other.
+template <typename F>
+void each_row(const Sparse& sparse, int y, int x, F use) {
+    const Shape& s = sparse.s;
+    const int left = std::max(0, x - s.kernel + 1), right = std::min(x, s.columns() - 1);
+    for (int ky = std::max(0, y - s.rows() + 1); ky < s.kernel && ky <= y; ++ky)
+        use(ky, y - ky, left, right + 1);
+}
+
+// Gradient at G words of channels of one image's inputs; `weights`: (output, tap, word).
+template <int G>
+void to_inputs(const Sparse& sparse, const Word* weights, int word, int16_t* dx) {
+    static constexpr int NEXT[] = {0, 1, 2, 3};
+    const Shape& s = sparse.s;
+    for (int y = 0; y < s.height; ++y)
+        for (int x = 0; x < s.width; ++x) {
+            int total = 0, size = 0;
+            each_row(sparse, y, x, [&](int, int row, int from, int to) {
+                for (int place = row * s.columns() + from; from < to; ++from, ++place)
+                    total += sparse.total[place], size += sparse.size[place];
+            });
+            const auto add_all = [&](auto add) {
+                each_row(sparse, y, x, [&](int ky, int row, int from, int to) {
+                    const Word* tap = weights + (ky * s.kernel + x) * s.words() + word;
+                    const Entry* end = sparse.at(row, to);
+                    for (const Entry* entry = sparse.at(row, from); entry < end; ++entry)
+                        add(tap + entry->at, entry->value);
+                });
+            };
+            int16_t* to = dx + (static_cast<size_t>(y) * s.width + x) * s.channels + word * BITS;
+            // where +1, less where -1
+            if (2 * size <= LARGEST) {
+                Group<G> sums;
+                sums.clear();
+                add_all([&](const Word* bits, int value) { sums.add(bits, NEXT, value); });
+                sums.store(to);
+                for (int i = 0; i < G * BITS; ++i) to[i] = 2 * to[i] - total;
+            } else {
+                int sums[G * BITS] = {};
+                add_all([&](const Word* bits, int value) {
+                    for (int i = 0; i < G * BITS; ++i)
+                        sums[i] += bits[i / BITS] >> i % BITS & 1 ? value : -value;
+                });
+                for (int i = 0; i < G * BITS; ++i)
+                    to[i] = std::clamp(sums[i], -LARGEST, LARGEST);
+            }
+        }
+}
+
+// Adds to the sums (tap, channel) of one output what T of its taps see at the places.
+template <int T>
+void to_taps(const Place* place, int count, const Word* x, const int* offsets, int32_t* dw,
+             int channels) {
+    constexpr int FULL = LARGEST / 127;  // places that 16 bits surely hold
+    for (const Place* end = place + count; place < end;) {
+        Group<T> sums;
+        sums.clear();
+        for (const Place* stop = std::min(end, place + FULL); place < stop; ++place)
+            sums.add(x + place->at, offsets, place->value);
+        int16_t part[T * BITS];
+        sums.store(part);
+        for (int t = 0; t < T; ++t)
+            for (int i = 0; i < BITS; ++i) dw[t * channels + i] += part[t * BITS + i];
+    }
+}
+
+void to_weights(const Sparse& sparse, const Word* x, int32_t* dw, int64_t* totals) {
+    const Shape& s = sparse.s;
+    constexpr int MOST = 9;
+    const int words = s.words(), taps = s.taps();
+    std::vector<int> offsets(taps);
+    for (int word = 0; word < words; ++word) {
+        for (int t = 0; t < taps; ++t)
+            offsets[t] = (t / s.kernel * s.width + t % s.kernel) * words + word;
+        for (int o = 0; o < s.outputs; ++o) {
+            const Place* places = &sparse.places[o * sparse.most];
+            const int count = sparse.placed[o];
+            int32_t* to = dw + static_cast<size_t>(o) * taps * s.channels + word * BITS;
+            int t = 0;
+            for (; t + MOST <= taps; t += MOST)
+                to_taps<MOST>(places, count, x, &offsets[t], to + t * s.channels, s.channels);
+            for (; t < taps; ++t)
+                to_taps<1>(places, count, x, &offsets[t], to + t * s.channels, s.channels);
+            if (word == 0)
+                for (int i = 0; i < count; ++i) totals[o] += places[i].value;
+        }
+    }
+}
+
+// What a norm does to its sums, and its sign's gradient: of 64 channels, from `first` on.
+struct Affine {
+    float scale[BITS], offset[BITS], gamma[BITS], beta[BITS];
+
+    Affine(const float* s, const float* o, const float* g, const float* b, int first) {
+        std::copy(s + first, s + first + BITS, scale);
+        std::copy(o + first, o + first + BITS, offset);
+        std::copy(g + first, g + first + BITS, gamma);
+        std::copy(b + first, b + first + BITS, beta);
+    }
+};
+
+// The gradient that a sign lets pass where z is read: 1 or 2 - 2 |z| times it, where |z| < 1.
+template <bool POLYNOMIAL>
+inline float passed(float gradient, float z) {
+    const float size = std::fabs(z);
+    return size < 1 ? POLYNOMIAL ? gradient * (2 - 2 * size) : gradient : 0.0f;
+}
+
+constexpr int PART = 32;  // taps of pixels at once
+
+// The sums that PART taps of pixels have with one output's gradient, two places at a time.
+void to_pixels(const Place* place, int count, const int16_t* patches, int padded, int32_t* to) {
+#ifdef WIDE
+    static const Place nothing = {0, 0};
+    __m512i low = _mm512_setzero_si512(), high = low;
+    for (int i = 0; i < count; i += 2) {
+        const Place &a = place[i], &b = i + 1 < count ? place[i + 1] : nothing;
+        const __m512i x = _mm512_loadu_si512(patches + static_cast<size_t>(a.at) * padded);
+        const __m512i y = _mm512_loadu_si512(patches + static_cast<size_t>(b.at) * padded);
+        const __m512i values = _mm512_set1_epi32((a.value & 0xffff) | b.value << 16);
+        low = _mm512_add_epi32(low, _mm512_madd_epi16(_mm512_unpacklo_epi16(x, y), values));
+        high = _mm512_add_epi32(high, _mm512_madd_epi16(_mm512_unpackhi_epi16(x, y), values));
+    }
+    int32_t halves[2][PART / 2];
+    _mm512_storeu_si512(halves[0], low);
+    _mm512_storeu_si512(halves[1], high);
+    for (int t = 0; t < PART; ++t) to[t] = halves[t / 4 % 2][t / 8 * 4 + t % 4];
+#else
+    std::fill(to, to + PART, 0);
+    for (int i = 0; i < count; ++i)
+        for (int t = 0; t < PART; ++t)
+            to[t] += patches[static_cast<size_t>(place[i].at) * padded + t] * place[i].value;
+#endif
+}
+
+template <typename T, bool POLYNOMIAL>
+void gradient_moments_of(const int16_t* y, const T* da, int64_t places, int channels,
+                         const Affine& f, double* sums) {
+    constexpr int CHUNK = 64;  // places whose sums floats hold well
+    for (int64_t from = 0; from < places; from += CHUNK) {
+        float g1[BITS] = {}, gx[BITS] = {}, g2[BITS] = {};
+        for (int64_t p = from; p < std::min(places, from + CHUNK); ++p, y += channels, da += channels)
+            for (int c = 0; c < BITS; ++c) {
+                const float x = y[c] * f.scale[c] + f.offset[c];
+                const float g = passed<POLYNOMIAL>(da[c], x * f.gamma[c] + f.beta[c]);
+                g1[c] += g;
+                gx[c] += g * x;
+                g2[c] += g * g;
+            }
+        for (int c = 0; c < BITS; ++c) {
+            sums[c] += g1[c];
+            sums[channels + c] += gx[c];
+            sums[2 * channels + c] += g2[c];
+        }
+    }
+}
+
+// p g + q + r x of each place, rounded.
+template <typename T, bool POLYNOMIAL>
+void rounded_of(const int16_t* y, const T* da, int64_t places, int channels, const Affine& f,
+                const float* factors, uint32_t seed, int8_t* to) {
+    uint32_t draws[BITS];
+    for (int c = 0; c < BITS; ++c) {  // far apart, never 0
+        uint32_t h = seed + 0x9e3779b9u * (c + 1);
+        h = (h ^ h >> 16) * 0x85ebca6bu, h = (h ^ h >> 13) * 0xc2b2ae35u;
+        draws[c] = (h ^ h >> 16) | 1;
+    }
+    float p[BITS], q[BITS], r[BITS];
+    std::copy(factors, factors + BITS, p);
+    std::copy(factors + channels, factors + channels + BITS, q);
+    std::copy(factors + 2 * channels, factors + 2 * channels + BITS, r);
+    for (int64_t place = 0; place < places; ++place, y += channels, da += channels, to += channels)
+        for (int c = 0; c < BITS; ++c) {
+            const float x = y[c] * f.scale[c] + f.offset[c];
+            const float g = passed<POLYNOMIAL>(da[c], x * f.gamma[c] + f.beta[c]);
+            uint32_t d = draws[c];  // xorshift32, Marsaglia 2003
+            d ^= d << 13, d ^= d >> 17, d ^= d << 5;
+            draws[c] = d;
+            const float exact = p[c] * g + q[c] + r[c] * x;
+            const float value = std::floor(exact + static_cast<int32_t>(d >> 8) * 0x1p-24f);
+            to[c] = static_cast<int8_t>(static_cast<int>(std::min(127.0f, std::max(-127.0f, value))));
+        }
+}
+
+// Calls `find` with the gradient that is there and the kind of the sign's.
+template <typename F>
+void dispatch(const int16_t* integers, const float* floats, int polynomial, F find) {
+    if (integers)
+        polynomial ? find(integers, std::true_type()) : find(integers, std::false_type());
+    else
+        polynomial ? find(floats, std::true_type()) : find(floats, std::false_type());
+}
+
+}  // namespace
+
+extern "C" {
+
+// Weights of -1 and +1 (output, channel, row, column) as bits: (tap, word, output) for the sums,
+// (output, tap, word) for the gradients.
+void pack_weights(const Shape* shape, const float* weights, Word* by_tap, Word* by_output) {
+    const Shape& s = *shape;
+    const int words = s.words(), taps = s.taps();
+    for (int o = 0; o < s.outputs; ++o)
+        for (int t = 0; t < taps; ++t)
+            for (int word = 0; word < words; ++word) {
+                const float* from =
+                    weights + (static_cast<size_t>(o) * s.channels + word * BITS) * taps + t;
+                Word bits = 0;
+                for (int i = 0; i < BITS; ++i) bits |= static_cast<Word>(from[i * taps] > 0) << i;
+                by_tap[(static_cast<size_t>(t) * words + word) * s.outputs + o] = bits;
+                by_output[(static_cast<size_t>(o) * taps + t) * words + word] = bits;
+            }
+}
+
+// Sums of binary activations, pooled where wanted.
+void sums_of_bits(const Shape* shape, const Word* x, const Word* by_tap, int16_t* y,
+                  uint8_t* where) {
+    const Shape& s = *shape;
+    std::vector<int16_t> whole(static_cast<size_t>(s.rows()) * s.columns() * s.outputs);
+    const size_t cells = static_cast<size_t>(s.pooled_rows()) * s.pooled_columns() * s.outputs;
+    for (int n = 0; n < s.images; ++n, y += cells) {
+        int16_t* to = s.pool ? whole.data() : y;
+        for (int row = 0; row < s.rows(); ++row)
+            for (int column = 0; column < s.columns(); column += 2) {
+                const Word* from = x + (static_cast<size_t>(row) * s.width + column) * s.words();
+                int16_t* sums = to + (static_cast<size_t>(row) * s.columns() + column) * s.outputs;
+                for (int o = 0; o < s.outputs; o += BITS)
+                    if (column + 1 < s.columns())
+                        sums_at<2>(from, s, by_tap + o, sums + o);
+                    else
+                        sums_at<1>(from, s, by_tap + o, sums + o);
+            }
+        if (s.pool) pool(to, s, y, where), where += cells;
+        x += static_cast<size_t>(s.height) * s.width * s.words();
+    }
+}
+
+// Sums of pixels - 128; images (image, row, column, channel), weights (output, channel, row,
+// column).
+void sums_of_pixels(const Shape* shape, const uint8_t* x, const float* weights, int16_t* y) {
+    const Shape& s = *shape;
+    const int run = s.kernel * s.channels, pairs = (run + 1) / 2;
+    // (row, pair of taps, output, 2): what follows a row's last tap counts nothing
+    std::vector<int16_t> paired(static_cast<size_t>(s.kernel) * pairs * s.outputs * 2);
+    for (int o = 0; o < s.outputs; ++o)
+        for (int ky = 0; ky < s.kernel; ++ky)
+            for (int j = 0; j < run; ++j) {
+                const int channel = j % s.channels, kx = j / s.channels;
+                const float weight =
+                    weights[((static_cast<size_t>(o) * s.channels + channel) * s.kernel + ky) *
+                                s.kernel + kx];
+                paired[((static_cast<size_t>(ky) * pairs + j / 2) * s.outputs + o) * 2 + j % 2] =
+                    static_cast<int16_t>(static_cast<int>(weight));
+            }
+    const int size = s.height * s.width * s.channels;
+    std::vector<int16_t> image(size + 1);
+    for (int n = 0; n < s.images; ++n, x += size) {
+        for (int i = 0; i < size; ++i) image[i] = static_cast<int16_t>(x[i] - 128);
+        for (int row = 0; row < s.rows(); ++row)
+            for (int column = 0; column < s.columns(); ++column, y += s.outputs)
+                for (int first = 0; first < s.outputs; first += BITS) {
+                    const int16_t* from = &image[(row * s.width + column) * s.channels];
+                    sums_of_pairs(from, s, pairs, &paired[first * 2], y + first);
+                }
+    }
+}
+
+// Adds each channel's sum and sum of squares to `sums` (2, channels).
+void moments(const int16_t* y, int64_t places, int channels, double* sums) {
+    constexpr int CHUNK = 64;
+    std::vector<float> part(2 * channels);
+    float *y1 = part.data(), *y2 = y1 + channels;
+    for (int64_t from = 0; from < places; from += CHUNK) {
+        std::fill(part.begin(), part.end(), 0.0f);
+        for (int64_t p = from; p < std::min(places, from + CHUNK); ++p, y += channels)
+            for (int c = 0; c < channels; ++c) {
+                const float value = y[c];
+                y1[c] += value;
+                y2[c] += value * value;
+            }
+        for (int i = 0; i < 2 * channels; ++i) sums[i] += part[i];
+    }
+}
+
+// Bits of (y * scale + offset) * gamma + beta >= 0.
+void signs(const int16_t* y, int64_t places, int channels, const float* scale, const float* offset,
+           const float* gamma, const float* beta, Word* bits) {
+    for (int64_t p = 0; p < places; ++p, y += channels)
+        for (int first = 0; first < channels; first += BITS) {
+            uint8_t positive[BITS];
+            for (int i = 0; i < BITS; ++i) {
+                const int c = first + i;
+                positive[i] = (y[c] * scale[c] + offset[c]) * gamma[c] + beta[c] >= 0 ? 255 : 0;
+            }
+            *bits++ = nonzero(reinterpret_cast<const int8_t*>(positive));
+        }
+}
+
+// Adds to `sums` (3, channels) the sums of g, g x and g g: x the normalised sums, g the gradient at
+// the norm's outputs, which is `da` (or `da_float`) where the sign lets it pass.
+void gradient_moments(const int16_t* y, const int16_t* da, const float* da_float, int64_t places,
+                      int channels, const float* scale, const float* offset, const float* gamma,
+                      const float* beta, int polynomial, double* sums) {
+    for (int c = 0; c < channels; c += BITS) {
+        const Affine affine(scale, offset, gamma, beta, c);
+        auto find = [&](auto from, auto kind) {
+            gradient_moments_of<std::decay_t<decltype(*from)>, kind.value>(
+                y + c, from + c, places, channels, affine, sums + c);
+        };
+        dispatch(da, da_float, polynomial, find);
+    }
+}
+
+// p g + q + r x, rounded to 8 bits at random; `factors` (3, channels): p, q, r.
+void rounded(const int16_t* y, const int16_t* da, const float* da_float, int64_t places,
+             int channels, const float* scale, const float* offset, const float* gamma,
+             const float* beta, int polynomial, const float* factors, uint32_t seed, int8_t* to) {
+    for (int c = 0; c < channels; c += BITS) {
+        const Affine affine(scale, offset, gamma, beta, c);
+        auto find = [&](auto from, auto kind) {
+            rounded_of<std::decay_t<decltype(*from)>, kind.value>(
+                y + c, from + c, places, channels, affine, factors + c, seed + c, to + c);
+        };
+        dispatch(da, da_float, polynomial, find);
+    }
+}
+
+// From the rounded gradient at the (pooled) sums: that at the activations `dx` (image, row, column,
+// channel), and that at the weights `dw` (output, tap, channel).
+void gradients_of_bits(const Shape* shape, const Word* x, const Word* by_output,
+                       const int8_t* values, const uint8_t* where, int16_t* dx, int32_t* dw) {
+    const Shape& s = *shape;
+    const int cells = s.pooled_rows() * s.pooled_columns();
+    const int group = std::max(1, 200 / cells);
+    const size_t words = static_cast<size_t>(s.height) * s.width * s.words();
+    const size_t weights = static_cast<size_t>(s.taps()) * s.channels;
+    Sparse sparse(s, group);
+    std::vector<int64_t> totals(s.outputs);
+    std::fill(dw, dw + weights * s.outputs, 0);
+    for (int first = 0; first < s.images; first += group) {
+        std::fill(sparse.placed.begin(), sparse.placed.end(), 0);
+        for (int n = first; n < std::min(s.images, first + group); ++n) {
+            const size_t at = static_cast<size_t>(n) * cells * s.outputs;
+            sparse.add(values + at, s.pool ? where + at : nullptr, n - first);
+            int16_t* to = dx + n * words * BITS;
+            int word = 0;
+            for (; word + 4 <= s.words(); word += 4) to_inputs<4>(sparse, by_output, word, to);
+            for (; word + 2 <= s.words(); word += 2) to_inputs<2>(sparse, by_output, word, to);
+            for (; word < s.words(); ++word) to_inputs<1>(sparse, by_output, word, to);
+        }
+        to_weights(sparse, x + first * words, dw, totals.data());
+    }
+    for (int o = 0; o < s.outputs; ++o)  // where +1, less where -1
+        for (size_t i = 0; i < weights; ++i)
+            dw[o * weights + i] = static_cast<int32_t>(2 * dw[o * weights + i] - totals[o]);
+}
+
+// The gradient at the weights that read pixels - 128, `dw` (output, tap, channel).
+void gradients_of_pixels(const Shape* shape, const uint8_t* x, const int8_t* values, double* dw) {
+    const Shape& s = *shape;
+    const int run = s.kernel * s.channels, taps = s.kernel * run, places = s.rows() * s.columns();
+    const int padded = (taps + PART - 1) / PART * PART;
+    std::vector<int16_t> patches(static_cast<size_t>(s.height) * s.width * padded);
+    std::vector<int32_t> sums(padded);
+    Shape plain = s;
+    plain.pool = 0;
+    plain.channels = BITS;
+    Sparse sparse(plain, 1);
+    for (int n = 0; n < s.images; ++n, x += static_cast<size_t>(s.height) * s.width * s.channels) {
+        for (int p = 0; p < places; ++p)
+            for (int ky = 0; ky < s.kernel; ++ky) {
+                const int pixel = p / s.columns() * s.width + p % s.columns();
+                const uint8_t* from = x + (pixel + ky * s.width) * s.channels;
+                int16_t* to = &patches[static_cast<size_t>(pixel) * padded + ky * run];
+                for (int j = 0; j < run; ++j) to[j] = from[j] - 128;
+            }
+        std::fill(sparse.placed.begin(), sparse.placed.end(), 0);
+        sparse.add(values + static_cast<size_t>(n) * places * s.outputs, nullptr, 0);
+        for (int o = 0; o < s.outputs; ++o) {
+            const Place* places = &sparse.places[o * sparse.most];
+            for (int first = 0; first < padded; first += PART)
+                to_pixels(places, sparse.placed[o], &patches[first], padded, &sums[first]);
+            for (int i = 0; i < taps; ++i) dw[static_cast<size_t>(o) * taps + i] += sums[i];
+        }
+    }
+}
+
+}  // extern "C"
