@@ -177,7 +177,7 @@ def _speeds(preset: str, folder: Path) -> dict[str, Any]:
 
 
 def _training(preset: str, folder: Path) -> dict[str, Any]:
-    return training.bench(preset if preset in training.NETWORKS else "tfc-mnist")
+    return training.measure(preset if preset in training.NETWORKS else "tfc-mnist")
 
 
 NETWORK = ("flow/lowering/*.py", "models/zoo/*/weights.npz", "models/presets/*.toml")
@@ -234,6 +234,6 @@ PARTS = (
         "speed of training, against Brevitas' own trainer in the same run",
         _training,
         training.table,
-        ("models/*.py", *NETWORK),
+        ("models/*.py", "models/*.cpp", *NETWORK),
     ),
 )

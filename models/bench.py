@@ -7,6 +7,8 @@ Brevitas' `bnn_pynq` trains the same topology (TFC, SFC or LFC, 1W1A) with its u
 number of threads, and load images in the training process. Its networks have dropout in front of
 each product, hanbit's students have not; it knows no distillation, so hanbit is timed without it,
 and beside that with an online teacher. The contestants take turns; a ratio is of one turn.
+
+Beside it a convolutional student, from labels alone, bit by bit (`models.bitwise`) and by torch.
 """
 
 from __future__ import annotations
@@ -42,6 +44,16 @@ TURNS = 5
 SEEDS = tuple(range(6))
 EPOCHS = 100  # of the estimate
 THEIRS = "Brevitas bnn_pynq"
+CONVOLUTIONAL = "cnv-cifar10"
+BY_TORCH, BY_BITS = "torch, bfloat16", "bit by bit"
+
+
+def measure(
+    name: str = "tfc-mnist", images: int = IMAGES, turns: int = TURNS, count: int = 1
+) -> dict[str, Any]:
+    """Both comparisons; that of convolutions bit by bit only where the CPU trains."""
+    report = bench(name, images, turns, count)
+    return report if torch.cuda.is_available() else report | {"bits": bench_bits(turns, count)}
 
 
 def bench(
@@ -54,8 +66,8 @@ def bench(
     preset = replace(preset, training=replace(preset.training, threads=count))
     with tempfile.TemporaryDirectory(prefix="bench-") as text, threads(count):
         folder = Path(text)
-        rest, test, source = mnist(images + DATASETS["mnist"].validation)
-        with kept(rest, test):
+        rest, test, source = given("mnist", images + DATASETS["mnist"].validation)
+        with kept("mnist", rest, test):
             write_torchvision(folder, rest, test)
             shown = images // preset.training.batch_size * preset.training.batch_size
             contestants = {THEIRS: theirs(NETWORKS[name], folder, preset, shown)}
@@ -105,6 +117,40 @@ def bench(
     }
 
 
+def bench_bits(turns: int = TURNS, count: int = 1, images: int = 1000) -> dict[str, Any]:
+    """The convolutional student's training, bit by bit and by torch; `count`: threads of both."""
+    preset = presets.load(CONVOLUTIONAL)
+    name, options = preset.data.name, replace(preset.training, threads=count)
+    rest, test, source = given(name, images + DATASETS[name].validation)
+    shown = images // options.batch_size * options.batch_size
+    contestants = {}
+    with tempfile.TemporaryDirectory(prefix="bench-") as text, threads(count):
+        with kept(name, rest, test):
+            for label, bits in ((BY_TORCH, False), (BY_BITS, True)):
+                wanted = replace(preset, training=replace(options, bitwise=bits))
+                contestants[label] = epochs_of(ours(wanted, "none", SEEDS[:1], shown, Path(text)))
+        for contestant in contestants.values():
+            contestant()  # the first turn is not counted
+        times = take_turns(contestants, turns)
+    return {
+        "preset": CONVOLUTIONAL,
+        "images": source,
+        "images_in_a_turn": shown,
+        "turns": turns,
+        "batch_size": options.batch_size,
+        "threads": count,
+        "torch": torch.__version__,
+        "rows": [
+            {
+                "name": label,
+                "images_per_second": spread([shown / wall for wall, _ in found]),
+                "ratio": spread(ratios(times, label, 1, 0, BY_TORCH)),
+            }
+            for label, found in times.items()
+        ],
+    }
+
+
 def take_turns(
     contestants: dict[str, Callable[[], None]], turns: int
 ) -> dict[str, list[tuple[float, float]]]:
@@ -119,10 +165,14 @@ def take_turns(
 
 
 def ratios(
-    times: dict[str, list[tuple[float, float]]], label: str, seeds: int, which: int
+    times: dict[str, list[tuple[float, float]]],
+    label: str,
+    seeds: int,
+    which: int,
+    other: str = THEIRS,
 ) -> list[float]:
-    """How many times as many images as Brevitas' trainer, in each turn."""
-    pairs = zip(times[THEIRS], times[label], strict=True)
+    """How many times as many images as the other, in each turn."""
+    pairs = zip(times[other], times[label], strict=True)
     return [seeds * theirs[which] / own[which] for theirs, own in pairs]
 
 
@@ -192,26 +242,26 @@ def define_operators() -> None:
         ) from error
 
 
-def mnist(needed: int) -> tuple[Images, Images, str]:
-    """MNIST, or, where there is none, random images of its shape; and which it is."""
+def given(name: str, needed: int) -> tuple[Images, Images, str]:
+    """A data set, or, where there is none, random images of its shape; and which it is."""
     try:
-        return *data.read("mnist"), "MNIST"
+        return *data.read(name), name
     except UserError as error:
         rng = np.random.default_rng(0)
-        images = rng.integers(0, 256, (needed, 1, 28, 28), np.uint8)
-        drawn = Images(images, np.arange(needed) % 10)
-        return drawn, drawn.take(np.arange(1000)), f"random, of MNIST's shape ({error})"
+        images = rng.integers(0, 256, (needed, *DATASETS[name].shape), np.uint8)
+        drawn = Images(images, np.arange(needed) % DATASETS[name].classes)
+        return drawn, drawn.take(np.arange(1000)), f"random, of the shape of {name} ({error})"
 
 
 @contextmanager
-def kept(rest: Images, test: Images) -> Iterator[None]:
-    """Let all who read MNIST within be given these images."""
-    before = DATASETS["mnist"]
-    DATASETS["mnist"] = replace(before, read=lambda: (rest, test))
+def kept(name: str, rest: Images, test: Images) -> Iterator[None]:
+    """Let all who read a data set within be given these images."""
+    before = DATASETS[name]
+    DATASETS[name] = replace(before, read=lambda: (rest, test))
     try:
         yield
     finally:
-        DATASETS["mnist"] = before
+        DATASETS[name] = before
 
 
 def write_torchvision(folder: Path, rest: Images, test: Images) -> None:
@@ -232,9 +282,10 @@ def table(report: dict[str, Any]) -> str:
         return f"{median} ({low} to {high})"
 
     lines = [
-        f"Training {report['network']}, {report['images']}, batches of {report['batch_size']}, "
-        f"{report['threads']} thread(s), {report['device']}; median of {report['turns']} turns of "
-        f"{report['images_in_a_turn']} images (smallest to largest); images of all seeds together",
+        f"Training {report['network']}, images: {report['images']}, batches of "
+        f"{report['batch_size']}, {report['threads']} thread(s), {report['device']}; median of "
+        f"{report['turns']} turns of {report['images_in_a_turn']} images (smallest to largest); "
+        "images of all seeds together",
         "",
         "| trainer | images/s | times Brevitas | images/s of CPU time | times Brevitas |",
         "|---|---|---|---|---|",
@@ -244,6 +295,21 @@ def table(report: dict[str, Any]) -> str:
         lines.append(f"| {row['name']} | {' | '.join(cell(key, row[key]) for key in keys)} |")
     estimate = report["estimated_cpu_seconds"]
     lines += ["", f"CPU time of {estimate['what']}: {estimate['seconds']:.0f} s"]
+    bits = report.get("bits")
+    if bits is None:
+        return "\n".join(lines) + "\n"
+    lines += [
+        "",
+        f"Training {bits['preset']} from labels alone, images: {bits['images']}, batches of "
+        f"{bits['batch_size']}, {bits['threads']} thread(s) of a CPU; {bits['turns']} turns of "
+        f"{bits['images_in_a_turn']} images",
+        "",
+        "| convolutions | images/s | times torch |",
+        "|---|---|---|",
+    ]
+    for row in bits["rows"]:
+        found = (cell(key, row[key]) for key in ("images_per_second", "ratio"))
+        lines.append(f"| {row['name']} | {' | '.join(found)} |")
     return "\n".join(lines) + "\n"
 
 
@@ -266,7 +332,7 @@ def main() -> int:
     parser.add_argument("--out", type=Path, default=Path("build/bench"))
     arguments = parser.parse_args()
     try:
-        report = bench(arguments.preset, arguments.images, arguments.turns, arguments.threads)
+        report = measure(arguments.preset, arguments.images, arguments.turns, arguments.threads)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

@@ -33,12 +33,12 @@ def test_without_mnist_random_images_are_used_and_said_to_be(monkeypatch):
         raise UserError("no MNIST here")
 
     monkeypatch.setattr(data, "read", missing)
-    rest, test, source = bench.mnist(5100)
+    rest, test, source = bench.given("mnist", 5100)
     assert source.startswith("random") and "no MNIST here" in source
     assert len(rest) == 5100 and rest.images.shape[1:] == (1, 28, 28)
     rest.check("mnist", (1, 28, 28), 10)
     before = data.DATASETS["mnist"]
-    with pytest.raises(KeyError), bench.kept(rest, test):
+    with pytest.raises(KeyError), bench.kept("mnist", rest, test):
         assert data.DATASETS["mnist"].read() == (rest, test)
         raise KeyError
     assert data.DATASETS["mnist"] is before
@@ -70,7 +70,7 @@ def test_a_whole_comparison_on_random_images(tmp_path, monkeypatch):
     drawn = bench.Images(
         np.random.default_rng(0).integers(0, 256, (5300, 1, 28, 28), np.uint8), np.arange(5300) % 10
     )
-    monkeypatch.setattr(bench, "mnist", lambda needed: (drawn, drawn, "random"))
+    monkeypatch.setattr(bench, "given", lambda name, needed: (drawn, drawn, "random"))
     monkeypatch.setattr(
         bench.train, "one_epoch", lambda run, *rest: seen.append(run) or real(run, *rest)
     )
@@ -92,3 +92,19 @@ def test_a_whole_comparison_on_random_images(tmp_path, monkeypatch):
     bench.write(tmp_path, report)
     assert json.loads((tmp_path / "report.json").read_text()) == {"other": 1, "training": report}
     assert (tmp_path / "training.md").read_text().count("\n|") == 7
+
+
+def test_convolutions_bit_by_bit_beside_torchs(monkeypatch):
+    def missing():
+        raise UserError("no CIFAR-10 here")
+
+    real = bench.replace(bench.DATASETS["cifar10"], validation=700, read=missing)
+    monkeypatch.setitem(bench.DATASETS, "cifar10", real)
+    seen = []
+    monkeypatch.setattr(bench, "epochs_of", lambda run: lambda: seen.append(run))
+    report = bench.bench_bits(images=400, turns=2)
+    assert [run.student.bitwise for run in seen] == [False, True] * 3
+    assert all(run.feed.steps == 2 and run.preset.distillation.mode == "none" for run in seen)
+    assert report["images"].startswith("random, of the shape of cifar10 (no CIFAR-10 here")
+    assert [row["name"] for row in report["rows"]] == [bench.BY_TORCH, bench.BY_BITS]
+    assert report["rows"][0]["ratio"] == {"median": 1, "low": 1, "high": 1}
