@@ -12,6 +12,7 @@
 #include <cmath>
 #include <cstdint>
 #include <cstring>
+#include <numeric>
 #include <type_traits>
 #include <vector>
 
@@ -209,7 +210,7 @@ void sums_of_pairs(const int16_t* x, const Shape& s, int pairs, const int16_t* w
 }
 
 struct Entry {   // of the gradient in one row of places
-    int32_t at;  // of the output's bits, less the place's column: a tap away from those it reads
+    int32_t at;  // the output's bits, as far before them as the place's column is from the left
     int32_t value;
 };
 
@@ -279,7 +280,7 @@ struct Sparse {
             for (; left; left &= left - 1) {
                 const int o = first + __builtin_ctzll(left);
                 const int value = values[o];
-                *to++ = {(o * s.taps() - column) * s.words(), value};
+                *to++ = {(o * s.kernel - column) * s.kernel * s.words(), value};
                 places[o * most + placed[o]++] = {pixel, value};
                 sum += value;
                 sizes += std::abs(value);
@@ -291,53 +292,93 @@ struct Sparse {
     }
 };
 
-// The entries that one input takes part in, one row of places after the other.
-template <typename F>
-void each_row(const Sparse& sparse, int y, int x, F use) {
+// Sums at K inputs below each other, of G words each.
+template <int K, int G>
+struct Column {
+    static constexpr int NEXT[] = {0, 1, 2, 3};
+    Group<G> top;
+    Column<K - 1, G> below;
+
+    void clear() { top.clear(), below.clear(); }
+
+    void add(const Word* bits, int words, int16_t value) {
+        top.add(bits, NEXT, value);
+        below.add(bits + words, words, value);
+    }
+
+    void go_down() { top = below.top, below.go_down(); }
+};
+
+template <int G>
+struct Column<0, G> {
+    Group<G> top;  // what comes from below: nothing yet
+    void clear() { top.clear(); }
+    void add(const Word*, int, int16_t) {}
+    void go_down() {}
+};
+
+// The gradient at one input that 16 bits do not hold on the way; it stays at their end.
+void to_large_input(const Sparse& sparse, const Word* weights, int y, int x, int first, int count,
+                    int16_t* to) {
     const Shape& s = sparse.s;
+    std::vector<int> sums(count);
     const int left = std::max(0, x - s.kernel + 1), right = std::min(x, s.columns() - 1);
-    for (int ky = std::max(0, y - s.rows() + 1); ky < s.kernel && ky <= y; ++ky)
-        use(ky, y - ky, left, right + 1);
+    for (int ky = std::max(0, y - s.rows() + 1); ky < s.kernel && ky <= y; ++ky) {
+        const Entry* end = sparse.at(y - ky, right + 1);
+        for (const Entry* entry = sparse.at(y - ky, left); entry < end; ++entry) {
+            const Word* bits = weights + entry->at + (x * s.kernel + ky) * s.words() + first;
+            for (int i = 0; i < count; ++i)
+                sums[i] += bits[i / BITS] >> i % BITS & 1 ? entry->value : -entry->value;
+        }
+    }
+    for (int i = 0; i < count; ++i) to[i] = std::clamp(sums[i], -LARGEST, LARGEST);
 }
 
-// Gradient at G words of channels of one image's inputs; `weights`: (output, tap, word).
-template <int G>
+// Gradient at G words of channels of one image's inputs, column by column; `weights`: (output,
+// column, row, word), K rows.
+template <int K, int G>
 void to_inputs(const Sparse& sparse, const Word* weights, int word, int16_t* dx) {
-    static constexpr int NEXT[] = {0, 1, 2, 3};
     const Shape& s = sparse.s;
-    for (int y = 0; y < s.height; ++y)
-        for (int x = 0; x < s.width; ++x) {
-            int total = 0, size = 0;
-            each_row(sparse, y, x, [&](int, int row, int from, int to) {
-                for (int place = row * s.columns() + from; from < to; ++from, ++place)
+    const int words = s.words();
+    for (int x = 0; x < s.width; ++x) {
+        const int left = std::max(0, x - K + 1), right = std::min(x, s.columns() - 1);
+        const Word* column = weights + x * K * words + word;
+        Column<K, G> sums;
+        sums.clear();
+        int totals[K] = {}, sizes[K] = {};  // of the last K rows
+        for (int y = 0; y < s.height; ++y) {
+            int &total = totals[y % K], &size = sizes[y % K];
+            total = size = 0;
+            if (y < s.rows()) {
+                const Entry* end = sparse.at(y, right + 1);
+                for (const Entry* entry = sparse.at(y, left); entry < end; ++entry)
+                    sums.add(column + entry->at, words, entry->value);
+                for (int place = y * s.columns() + left; place <= y * s.columns() + right; ++place)
                     total += sparse.total[place], size += sparse.size[place];
-            });
-            const auto add_all = [&](auto add) {
-                each_row(sparse, y, x, [&](int ky, int row, int from, int to) {
-                    const Word* tap = weights + (ky * s.kernel + x) * s.words() + word;
-                    const Entry* end = sparse.at(row, to);
-                    for (const Entry* entry = sparse.at(row, from); entry < end; ++entry)
-                        add(tap + entry->at, entry->value);
-                });
-            };
-            int16_t* to = dx + (static_cast<size_t>(y) * s.width + x) * s.channels + word * BITS;
-            // where +1, less where -1
-            if (2 * size <= LARGEST) {
-                Group<G> sums;
-                sums.clear();
-                add_all([&](const Word* bits, int value) { sums.add(bits, NEXT, value); });
-                sums.store(to);
-                for (int i = 0; i < G * BITS; ++i) to[i] = 2 * to[i] - total;
-            } else {
-                int sums[G * BITS] = {};
-                add_all([&](const Word* bits, int value) {
-                    for (int i = 0; i < G * BITS; ++i)
-                        sums[i] += bits[i / BITS] >> i % BITS & 1 ? value : -value;
-                });
-                for (int i = 0; i < G * BITS; ++i)
-                    to[i] = std::clamp(sums[i], -LARGEST, LARGEST);
             }
+            int16_t* to = dx + (static_cast<size_t>(y) * s.width + x) * s.channels + word * BITS;
+            if (2 * std::accumulate(sizes, sizes + K, 0) <= LARGEST) {
+                const int all = std::accumulate(totals, totals + K, 0);
+                sums.top.store(to);  // where +1, less where -1
+                for (int i = 0; i < G * BITS; ++i) to[i] = 2 * to[i] - all;
+            } else {
+                to_large_input(sparse, weights, y, x, word, G * BITS, to);
+            }
+            sums.go_down();
         }
+    }
+}
+
+// Gradient at one image's inputs.
+template <int K>
+void to_inputs(const Sparse& sparse, const Word* weights, int16_t* dx) {
+    const int words = sparse.s.words();
+    int word = 0;
+    if constexpr (K <= 3) {  // more sums than registers otherwise
+        for (; word + 4 <= words; word += 4) to_inputs<K, 4>(sparse, weights, word, dx);
+        for (; word + 2 <= words; word += 2) to_inputs<K, 2>(sparse, weights, word, dx);
+    }
+    for (; word < words; ++word) to_inputs<K, 1>(sparse, weights, word, dx);
 }
 
 // Adds to the sums (tap, channel) of one output what T of its taps see at the places.
@@ -489,7 +530,7 @@ void dispatch(const int16_t* integers, const float* floats, int polynomial, F fi
 extern "C" {
 
 // Weights of -1 and +1 (output, channel, row, column) as bits: (tap, word, output) for the sums,
-// (output, tap, word) for the gradients.
+// (output, column, row, word) for the gradients.
 void pack_weights(const Shape* shape, const float* weights, Word* by_tap, Word* by_output) {
     const Shape& s = *shape;
     const int words = s.words(), taps = s.taps();
@@ -501,7 +542,8 @@ void pack_weights(const Shape* shape, const float* weights, Word* by_tap, Word* 
                 Word bits = 0;
                 for (int i = 0; i < BITS; ++i) bits |= static_cast<Word>(from[i * taps] > 0) << i;
                 by_tap[(static_cast<size_t>(t) * words + word) * s.outputs + o] = bits;
-                by_output[(static_cast<size_t>(o) * taps + t) * words + word] = bits;
+                const int column_first = t % s.kernel * s.kernel + t / s.kernel;
+                by_output[(static_cast<size_t>(o) * taps + column_first) * words + word] = bits;
             }
 }
 
@@ -630,16 +672,16 @@ void gradients_of_bits(const Shape* shape, const Word* x, const Word* by_output,
     Sparse sparse(s, group);
     std::vector<int64_t> totals(s.outputs);
     std::fill(dw, dw + weights * s.outputs, 0);
+    static constexpr decltype(&to_inputs<1>) KERNELS[] = {
+        to_inputs<1>, to_inputs<2>, to_inputs<3>, to_inputs<4>, to_inputs<5>};
+    const auto kernel_of_inputs = KERNELS[s.kernel - 1];
     for (int first = 0; first < s.images; first += group) {
         std::fill(sparse.placed.begin(), sparse.placed.end(), 0);
         for (int n = first; n < std::min(s.images, first + group); ++n) {
             const size_t at = static_cast<size_t>(n) * cells * s.outputs;
             sparse.add(values + at, s.pool ? where + at : nullptr, n - first);
             int16_t* to = dx + n * words * BITS;
-            int word = 0;
-            for (; word + 4 <= s.words(); word += 4) to_inputs<4>(sparse, by_output, word, to);
-            for (; word + 2 <= s.words(); word += 2) to_inputs<2>(sparse, by_output, word, to);
-            for (; word < s.words(); ++word) to_inputs<1>(sparse, by_output, word, to);
+            kernel_of_inputs(sparse, by_output, to);
         }
         to_weights(sparse, x + first * words, dw, totals.data());
     }

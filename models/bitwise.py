@@ -45,6 +45,7 @@ FLAGS = [
 ]
 ESTIMATORS = ("clipped", "polynomial")  # which the kernels know, by number
 LARGEST = 32767  # sums have 16 bits
+KERNEL = 5  # the largest of a convolution
 
 
 class Shape(ctypes.Structure):
@@ -72,6 +73,7 @@ def fits(channels: int, student: Student) -> bool:
         and not (student.padding or student.separable or student.shortcuts or student.average)
         and len(layers) > 0
         and all(layer.outputs % WORD == 0 for layer in layers)
+        and student.kernel <= KERNEL
         and student.kernel**2 * max(128 * channels, *(c.inputs for c in layers)) <= LARGEST
     )
 

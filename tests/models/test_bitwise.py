@@ -17,7 +17,7 @@ BLOCKS = st.fixed_dictionaries(
         "images": st.integers(1, 3),
         "channels": st.sampled_from([64, 128, 192, 320]),
         "outputs": st.sampled_from([64, 128]),
-        "kernel": st.integers(1, 4),
+        "kernel": st.integers(1, 5),
         "more": st.tuples(st.integers(0, 5), st.integers(0, 5)),
         "pool": st.booleans(),
         "seed": st.integers(0, 1000),
