@@ -247,6 +247,8 @@ struct Sparse {
                start[row * (s.columns() + 1) + column];
     }
 
+    // `ROWS`: with the lists of rows and what belongs to them.
+    template <bool ROWS>
     void add(const int8_t* values, const uint8_t* where, int image) {
         std::fill(start.begin(), start.end(), 0);
         std::fill(total.begin(), total.end(), 0);
@@ -256,8 +258,8 @@ struct Sparse {
             for (int column = 0; column < s.pooled_columns(); ++column) {
                 for (int y = 0; y < side; ++y)
                     for (int x = 0; x < side; ++x)
-                        add_place(values, where, 2 * y + x, side * row + y, side * column + x,
-                                  image);
+                        add_place<ROWS>(values, where, 2 * y + x, side * row + y,
+                                        side * column + x, image);
                 values += s.outputs, where += s.pool ? s.outputs : 0;
             }
         if (s.pool && s.columns() % 2)  // no pool reads the last column
@@ -267,6 +269,7 @@ struct Sparse {
             }
     }
 
+    template <bool ROWS>
     void add_place(const int8_t* values, const uint8_t* where, int which, int row, int column,
                    int image) {
         int* ends = &start[row * (s.columns() + 1) + column];
@@ -280,10 +283,12 @@ struct Sparse {
             for (; left; left &= left - 1) {
                 const int o = first + __builtin_ctzll(left);
                 const int value = values[o];
-                *to++ = {(o * s.kernel - column) * s.kernel * s.words(), value};
                 places[o * most + placed[o]++] = {pixel, value};
-                sum += value;
-                sizes += std::abs(value);
+                if constexpr (ROWS) {
+                    *to++ = {(o * s.kernel - column) * s.kernel * s.words(), value};
+                    sum += value;
+                    sizes += std::abs(value);
+                }
             }
         }
         total[row * s.columns() + column] = sum;
@@ -661,9 +666,10 @@ void rounded(const int16_t* y, const int16_t* da, const float* da_float, int64_t
 }
 
 // From the rounded gradient at the (pooled) sums: that at the activations `dx` (image, row, column,
-// channel), and that at the weights `dw` (output, tap, channel).
+// channel), and that at the weights `dw` (output, channel, row, column), times `unit`.
 void gradients_of_bits(const Shape* shape, const Word* x, const Word* by_output,
-                       const int8_t* values, const uint8_t* where, int16_t* dx, int32_t* dw) {
+                       const int8_t* values, const uint8_t* where, float unit, int16_t* dx,
+                       float* dw) {
     const Shape& s = *shape;
     const int cells = s.pooled_rows() * s.pooled_columns();
     const int group = std::max(1, 200 / cells);
@@ -671,7 +677,7 @@ void gradients_of_bits(const Shape* shape, const Word* x, const Word* by_output,
     const size_t weights = static_cast<size_t>(s.taps()) * s.channels;
     Sparse sparse(s, group);
     std::vector<int64_t> totals(s.outputs);
-    std::fill(dw, dw + weights * s.outputs, 0);
+    std::vector<int32_t> sums(weights * s.outputs);  // (output, tap, channel)
     static constexpr decltype(&to_inputs<1>) KERNELS[] = {
         to_inputs<1>, to_inputs<2>, to_inputs<3>, to_inputs<4>, to_inputs<5>};
     const auto kernel_of_inputs = KERNELS[s.kernel - 1];
@@ -679,24 +685,29 @@ void gradients_of_bits(const Shape* shape, const Word* x, const Word* by_output,
         std::fill(sparse.placed.begin(), sparse.placed.end(), 0);
         for (int n = first; n < std::min(s.images, first + group); ++n) {
             const size_t at = static_cast<size_t>(n) * cells * s.outputs;
-            sparse.add(values + at, s.pool ? where + at : nullptr, n - first);
+            sparse.add<true>(values + at, s.pool ? where + at : nullptr, n - first);
             int16_t* to = dx + n * words * BITS;
             kernel_of_inputs(sparse, by_output, to);
         }
-        to_weights(sparse, x + first * words, dw, totals.data());
+        to_weights(sparse, x + first * words, sums.data(), totals.data());
     }
-    for (int o = 0; o < s.outputs; ++o)  // where +1, less where -1
-        for (size_t i = 0; i < weights; ++i)
-            dw[o * weights + i] = static_cast<int32_t>(2 * dw[o * weights + i] - totals[o]);
+    const int32_t* sum = sums.data();
+    for (int o = 0; o < s.outputs; ++o, dw += weights)
+        for (int t = 0; t < s.taps(); ++t)
+            for (int c = 0; c < s.channels; ++c)  // where +1, less where -1
+                dw[c * s.taps() + t] = unit * static_cast<float>(2 * *sum++ - totals[o]);
 }
 
-// The gradient at the weights that read pixels - 128, `dw` (output, tap, channel).
-void gradients_of_pixels(const Shape* shape, const uint8_t* x, const int8_t* values, double* dw) {
+// The gradient at the weights that read pixels - 128, `dw` (output, channel, row, column), times
+// `unit`.
+void gradients_of_pixels(const Shape* shape, const uint8_t* x, const int8_t* values, float unit,
+                         float* dw) {
     const Shape& s = *shape;
     const int run = s.kernel * s.channels, taps = s.kernel * run, places = s.rows() * s.columns();
     const int padded = (taps + PART - 1) / PART * PART;
     std::vector<int16_t> patches(static_cast<size_t>(s.height) * s.width * padded);
     std::vector<int32_t> sums(padded);
+    std::vector<int64_t> all(static_cast<size_t>(s.outputs) * taps);  // (output, row, column, channel)
     Shape plain = s;
     plain.pool = 0;
     plain.channels = BITS;
@@ -710,14 +721,19 @@ void gradients_of_pixels(const Shape* shape, const uint8_t* x, const int8_t* val
                 for (int j = 0; j < run; ++j) to[j] = from[j] - 128;
             }
         std::fill(sparse.placed.begin(), sparse.placed.end(), 0);
-        sparse.add(values + static_cast<size_t>(n) * places * s.outputs, nullptr, 0);
+        sparse.add<false>(values + static_cast<size_t>(n) * places * s.outputs, nullptr, 0);
         for (int o = 0; o < s.outputs; ++o) {
             const Place* places = &sparse.places[o * sparse.most];
             for (int first = 0; first < padded; first += PART)
                 to_pixels(places, sparse.placed[o], &patches[first], padded, &sums[first]);
-            for (int i = 0; i < taps; ++i) dw[static_cast<size_t>(o) * taps + i] += sums[i];
+            for (int i = 0; i < taps; ++i) all[static_cast<size_t>(o) * taps + i] += sums[i];
         }
     }
+    const int64_t* sum = all.data();
+    for (int o = 0; o < s.outputs; ++o, dw += taps)
+        for (int t = 0; t < s.taps(); ++t)
+            for (int c = 0; c < s.channels; ++c)
+                dw[c * s.taps() + t] = unit * static_cast<float>(*sum++);
 }
 
 }  // extern "C"

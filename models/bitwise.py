@@ -267,25 +267,15 @@ def _rounded(
 def _gradients(block: _Block, values: Tensor, unit: float) -> tuple[Tensor, Tensor]:
     """Gradients at a block's inputs (int16, in multiples of `unit`) and at its weights."""
     shape = block.shape
-    outputs, inputs, kernel = shape.outputs, shape.channels, shape.kernel
+    at_weights = torch.empty(shape.outputs, shape.channels, shape.kernel, shape.kernel)
     if block.by_output is None:
-        found = torch.zeros(outputs, kernel, kernel, inputs, dtype=torch.float64)
-        _call("gradients_of_pixels", shape, block.inputs, values, found)
-        below = torch.empty(0, dtype=torch.int16)
-    else:
-        below = torch.empty((shape.images, shape.height, shape.width, inputs), dtype=torch.int16)
-        found = torch.empty(outputs, kernel, kernel, inputs, dtype=torch.int32)
-        _call(
-            "gradients_of_bits",
-            shape,
-            block.inputs,
-            block.by_output,
-            values,
-            block.where,
-            below,
-            found,
-        )
-    return below, (found * unit).float().permute(0, 3, 1, 2)
+        _call("gradients_of_pixels", shape, block.inputs, values, unit, at_weights)
+        return torch.empty(0, dtype=torch.int16), at_weights
+    size = (shape.images, shape.height, shape.width, shape.channels)
+    at_inputs = torch.empty(size, dtype=torch.int16)
+    bits = (block.inputs, block.by_output, values, block.where)
+    _call("gradients_of_bits", shape, *bits, unit, at_inputs, at_weights)
+    return at_inputs, at_weights
 
 
 def _call(name: str, *arguments: Any) -> None:
@@ -299,6 +289,8 @@ def _call(name: str, *arguments: Any) -> None:
             converted.append(ctypes.byref(a))
         elif a is None:
             converted.append(ctypes.c_void_p(None))
+        elif isinstance(a, float):
+            converted.append(ctypes.c_float(a))
         else:
             converted.append(ctypes.c_int64(int(a)))
     function = getattr(kernels(), name)
