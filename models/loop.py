@@ -67,8 +67,14 @@ def keep_freed_memory() -> None:
 
 def settle(network: nn.Module, momentum: float | None = None) -> None:
     """Take the mean of what the shards noted into the running statistics."""
-    for part in statistics(network):
-        noted = parallel.joined([note[None] for note in part.noted], 0).mean(0)
+    parts = [part for part in statistics(network) if part.noted]
+    if not parts:
+        return
+    shards = zip(*(part.noted for part in parts), strict=True)
+    own = [torch.cat([note.reshape(-1) for note in notes])[None] for notes in shards]
+    means = parallel.joined(own, 0).mean(0).split([part.noted[0].numel() for part in parts])
+    for part, mean in zip(parts, means, strict=True):
+        noted = mean.view_as(part.noted[0])
         part.settle(noted, part.momentum if momentum is None else momentum)
         part.noted.clear()
 
