@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, Any, cast
 import torch
 from torch import Tensor
 
+from flow import tools
 from flow.errors import UserError
 from flow.paths import BUILD
 from models import students
@@ -85,21 +86,39 @@ def kernels() -> ctypes.CDLL:
 
 
 def compiled(flags: Sequence[str]) -> ctypes.CDLL:
-    """The kernels as a C++ compiler makes them with these options, kept in the build folder."""
-    compiler = shutil.which(os.environ.get("CXX", "g++"))
-    if compiler is None:
-        raise UserError(
-            "[training] bitwise takes a C++ compiler: install g++, or name one in CXX; or set "
-            "bitwise = false"
-        )
-    made_of = SOURCE.read_bytes() + " ".join([compiler, *flags, _processor()]).encode()
+    """The kernels as a C++ compiler makes them with these options, kept in the build folder.
+
+    The compiler is CXX where that is set, that of `make setup`, or the machine's own g++.
+    """
+    made_of = SOURCE.read_bytes() + " ".join([*flags, _processor()]).encode()
     library = BUILD / "bitwise" / f"{hashlib.sha256(made_of).hexdigest()[:16]}.so"
     if not library.is_file():
         library.parent.mkdir(parents=True, exist_ok=True)
         part = library.with_suffix(f".{os.getpid()}")
-        subprocess.run([compiler, *flags, str(SOURCE), "-o", str(part)], check=True)
-        part.replace(library)
+        try:
+            _compile([*flags, str(SOURCE), "-o", str(part)], library.with_suffix(".log"))
+            part.replace(library)
+        finally:
+            part.unlink(missing_ok=True)
     return ctypes.CDLL(str(library))
+
+
+def _compile(arguments: list[str], log: Path) -> None:
+    """Compile; `UserError` without a compiler."""
+    own = os.environ.get("CXX")
+    try:
+        if not own:
+            tools.run("g++", *arguments, cwd=log.parent, log=log)
+            return
+    except tools.ToolMissing:
+        pass  # a machine that only trains
+    compiler = shutil.which(own or "g++")
+    if compiler is None:
+        raise UserError(
+            f"[training] bitwise takes a C++ compiler, and there is no {own or 'g++'}: "
+            "`make setup`, or name one in CXX, or set bitwise = false"
+        )
+    subprocess.run([compiler, *arguments], check=True)
 
 
 def _processor() -> str:

@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
+from flow import tools
 from flow.errors import UserError
 from models import augment, bitwise
 from models.ensemble import Students, statistics
@@ -232,7 +233,22 @@ def test_what_the_kernels_do_not_know_is_refused(sections, rule):
         small.preset(**sections | {"training": training})
 
 
-def test_without_a_compiler_one_line_says_what_to_do(monkeypatch):
+def test_without_a_compiler_one_line_says_what_to_do(monkeypatch, tmp_path):
+    monkeypatch.setattr(bitwise, "BUILD", tmp_path)
     monkeypatch.setenv("CXX", "no-such-compiler")
-    with pytest.raises(UserError, match=r"takes a C\+\+ compiler: install g\+\+"):
+    with pytest.raises(UserError, match="there is no no-such-compiler: `make setup`, or name one"):
         bitwise.compiled(bitwise.FLAGS)
+
+
+def test_a_machine_that_only_trains_has_a_compiler_of_its_own(monkeypatch, tmp_path):
+    def missing(*rest, **options):
+        raise tools.ToolMissing("no tools here")
+
+    used = []
+    monkeypatch.setattr(bitwise, "BUILD", tmp_path)
+    monkeypatch.setattr(tools, "run", missing)
+    monkeypatch.setattr(bitwise.shutil, "which", lambda name: f"/usr/bin/{name}")
+    monkeypatch.setattr(bitwise.subprocess, "run", lambda command, check: used.append(command))
+    with pytest.raises(FileNotFoundError):  # nothing was compiled
+        bitwise.compiled(bitwise.FLAGS)
+    assert used[0][0] == "/usr/bin/g++" and str(bitwise.SOURCE) in used[0]
