@@ -234,6 +234,6 @@ PARTS = (
         "speed of training, against Brevitas' own trainer in the same run",
         _training,
         training.table,
-        ("models/*.py", "models/*.cpp", *NETWORK),
+        ("models/*.py", "models/kernels/*", *NETWORK),
     ),
 )

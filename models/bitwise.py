@@ -7,7 +7,7 @@ to the activations in front, in integers. Norms, signs and pools have the gradie
 `models.ensemble`. Random rounding that keeps the mean: Gupta et al., ICML 2015; sparse gradients
 by it: Ye et al., "Accelerating CNN training by pruning activation gradients", ECCV 2020.
 
-The kernels (`bitwise.cpp`) are compiled on first use; where there is AVX-512, they use it.
+The kernels (`models/kernels`) are compiled on first use; where there is AVX-512, they use it.
 """
 
 from __future__ import annotations
@@ -38,15 +38,15 @@ if TYPE_CHECKING:
 
 STEP = 0.5  # of the rounding, in root mean squares of the gradient
 WORD = 64
-SOURCE = Path(__file__).with_suffix(".cpp")
+KERNELS = Path(__file__).with_name("kernels")
 FLAGS = [
     *("-std=c++17", "-O3", "-march=native", "-shared", "-fPIC"),
     *("-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math"),
     "-Wno-uninitialized",  # of GCC 12's own headers
 ]
 ESTIMATORS = ("clipped", "polynomial")  # which the kernels know, by number
-LARGEST = 32767  # sums have 16 bits
-KERNEL = 5  # the largest of a convolution
+LARGEST_SUM = 32767  # of 16 bits
+LARGEST_KERNEL = 5  # the largest of a convolution
 
 
 class Shape(ctypes.Structure):
@@ -74,8 +74,8 @@ def fits(channels: int, student: Student) -> bool:
         and not (student.padding or student.separable or student.shortcuts or student.average)
         and len(layers) > 0
         and all(layer.outputs % WORD == 0 for layer in layers)
-        and student.kernel <= KERNEL
-        and student.kernel**2 * max(128 * channels, *(c.inputs for c in layers)) <= LARGEST
+        and student.kernel <= LARGEST_KERNEL
+        and student.kernel**2 * max(128 * channels, *(c.inputs for c in layers)) <= LARGEST_SUM
     )
 
 
@@ -90,13 +90,16 @@ def compiled(flags: Sequence[str]) -> ctypes.CDLL:
 
     The compiler is CXX where that is set, that of `make setup`, or the machine's own g++.
     """
-    made_of = SOURCE.read_bytes() + " ".join([*flags, _processor()]).encode()
-    library = BUILD / "bitwise" / f"{hashlib.sha256(made_of).hexdigest()[:16]}.so"
+    made_of = hashlib.sha256(" ".join([*flags, _processor()]).encode())
+    for file in sorted(KERNELS.iterdir()):
+        made_of.update(file.read_bytes())
+    library = BUILD / "bitwise" / f"{made_of.hexdigest()[:16]}.so"
     if not library.is_file():
         library.parent.mkdir(parents=True, exist_ok=True)
         part = library.with_suffix(f".{os.getpid()}")
         try:
-            _compile([*flags, str(SOURCE), "-o", str(part)], library.with_suffix(".log"))
+            sources = map(str, sorted(KERNELS.glob("*.cpp")))
+            _compile([*flags, *sources, "-o", str(part)], library.with_suffix(".log"))
             part.replace(library)
         finally:
             part.unlink(missing_ok=True)

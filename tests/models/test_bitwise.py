@@ -251,4 +251,4 @@ def test_a_machine_that_only_trains_has_a_compiler_of_its_own(monkeypatch, tmp_p
     monkeypatch.setattr(bitwise.subprocess, "run", lambda command, check: used.append(command))
     with pytest.raises(FileNotFoundError):  # nothing was compiled
         bitwise.compiled(bitwise.FLAGS)
-    assert used[0][0] == "/usr/bin/g++" and str(bitwise.SOURCE) in used[0]
+    assert used[0][0] == "/usr/bin/g++" and str(bitwise.KERNELS / "sums.cpp") in used[0]

@@ -33,6 +33,12 @@ CASES = {
         augmentation=small.CHANGES | {"variants": 2},
         distillation={"mode": "frozen", "alpha_minimum": 0.2},
     ),
+    "convolutions bit by bit": small.preset(
+        student={"input": "pixels", "convolutions": ((64, 64), (64,)), "kernel": 2, "hidden": (9,)},
+        training={"epochs": 1, "bitwise": True, "ema": 0.9},
+        augmentation=small.CHANGES | {"variants": 1},
+        distillation={"mode": "frozen"},
+    ),
     "gate, learned temperature": small.preset(
         distillation={"gate": True, "temperature": {"form": "ctkd"}, "teacher_strength": 0.5}
     ),

@@ -1,0 +1,386 @@
+// Gradients at the activations and at the weights, of rounded ones at the sums: of those most are
+// zero, and each that is not is added wherever a bit says so.
+
+#include <cstdlib>
+#include <numeric>
+#include <vector>
+
+#include "bits.h"
+
+namespace {
+
+// 64 sums of 16 bits, one for each channel of a word; whoever adds sees to it that they hold.
+struct Sums {
+#ifdef WIDE
+    __m512i low, high;
+
+    void clear() { low = high = _mm512_setzero_si512(); }
+
+    void add(const Word* where, int16_t value) {
+        const auto* half = reinterpret_cast<const __mmask32*>(where);
+        const __m512i all = _mm512_set1_epi16(value);
+        low = _mm512_mask_add_epi16(low, _load_mask32(const_cast<__mmask32*>(half)), low, all);
+        high = _mm512_mask_add_epi16(high, _load_mask32(const_cast<__mmask32*>(half + 1)), high, all);
+    }
+
+    void store(int16_t* to) const {
+        _mm512_storeu_si512(to, low);
+        _mm512_storeu_si512(to + 32, high);
+    }
+#else
+    int16_t values[BITS];
+
+    void clear() { std::fill(values, values + BITS, 0); }
+
+    void add(const Word* where, int16_t value) {
+        for (int i = 0; i < BITS; ++i)
+            if (*where >> i & 1) values[i] += value;
+    }
+
+    void store(int16_t* to) const { std::copy(values, values + BITS, to); }
+#endif
+};
+
+// Sums of N words. Not an array: the compiler keeps what is nested, and no array, in registers.
+template <int N>
+struct Group {
+    Sums sums;
+    Group<N - 1> others;
+
+    void clear() { sums.clear(), others.clear(); }
+
+    void add(const Word* from, const int* offsets, int16_t value) {
+        sums.add(from + offsets[0], value);
+        others.add(from, offsets + 1, value);
+    }
+
+    void store(int16_t* to) const { sums.store(to), others.store(to + BITS); }
+};
+
+template <>
+struct Group<0> {
+    void clear() {}
+    void add(const Word*, const int*, int16_t) {}
+    void store(int16_t*) const {}
+};
+
+struct Entry {   // of the gradient in one row of places
+    int32_t at;  // the output's bits, as far before them as the place's column is from the left
+    int32_t value;
+};
+
+struct Place {   // of one output's gradient
+    int32_t at;  // the first word it reads, in a group of images
+    int32_t value;
+};
+
+// The gradient at the sums of a few images, as lists for each row of places and for each output.
+struct Sparse {
+    const Shape& s;
+    std::vector<Entry> entries;  // (row, up to columns * outputs) of the last image
+    std::vector<int> start;      // (row, columns + 1) where each place's entries start and end
+    std::vector<int> total;      // of each place's entries
+    std::vector<int> size;       // of each place's entries without their signs
+    std::vector<Place> places;   // (output, up to `most`) of all images of a group
+    std::vector<int> placed;     // places of each output
+    size_t most;
+
+    Sparse(const Shape& s, int group)
+        : s(s),
+          entries(static_cast<size_t>(s.rows()) * s.columns() * s.outputs),
+          start(s.rows() * (s.columns() + 1)),
+          total(s.rows() * s.columns()),
+          size(s.rows() * s.columns()),
+          placed(s.outputs),
+          most(static_cast<size_t>(group) * s.pooled_rows() * s.pooled_columns()) {
+        places.resize(most * s.outputs);
+    }
+
+    // The entries of a row from one column up to another, as [from, to).
+    const Entry* at(int row, int column) const {
+        return &entries[static_cast<size_t>(row) * s.columns() * s.outputs] +
+               start[row * (s.columns() + 1) + column];
+    }
+
+    // `ROWS`: with the lists of rows and what belongs to them.
+    template <bool ROWS>
+    void add(const int8_t* values, const uint8_t* where, int image) {
+        std::fill(start.begin(), start.end(), 0);
+        std::fill(total.begin(), total.end(), 0);
+        std::fill(size.begin(), size.end(), 0);
+        const int side = s.pool ? 2 : 1;
+        for (int row = 0; row < s.pooled_rows(); ++row)
+            for (int column = 0; column < s.pooled_columns(); ++column) {
+                for (int y = 0; y < side; ++y)
+                    for (int x = 0; x < side; ++x)
+                        add_place<ROWS>(values, where, 2 * y + x, side * row + y,
+                                        side * column + x, image);
+                values += s.outputs, where += s.pool ? s.outputs : 0;
+            }
+        if (s.pool && s.columns() % 2)  // no pool reads the last column
+            for (int row = 0; row < s.rows(); ++row) {
+                int* end = &start[row * (s.columns() + 1) + s.columns()];
+                end[0] = end[-1];
+            }
+    }
+
+    template <bool ROWS>
+    void add_place(const int8_t* values, const uint8_t* where, int which, int row, int column,
+                   int image) {
+        int* ends = &start[row * (s.columns() + 1) + column];
+        Entry* to = &entries[static_cast<size_t>(row) * s.columns() * s.outputs] + ends[0];
+        const Entry* first_entry = to;
+        const int pixel = ((image * s.height + row) * s.width + column) * s.words();
+        int sum = 0, sizes = 0;
+        for (int first = 0; first < s.outputs; first += BITS) {
+            Word left = nonzero(values + first);
+            if (s.pool) left &= equal(where + first, which);
+            for (; left; left &= left - 1) {
+                const int o = first + __builtin_ctzll(left);
+                const int value = values[o];
+                places[o * most + placed[o]++] = {pixel, value};
+                if constexpr (ROWS) {
+                    *to++ = {(o * s.kernel - column) * s.kernel * s.words(), value};
+                    sum += value;
+                    sizes += std::abs(value);
+                }
+            }
+        }
+        total[row * s.columns() + column] = sum;
+        size[row * s.columns() + column] = sizes;
+        ends[1] = ends[0] + static_cast<int>(to - first_entry);
+    }
+};
+
+// Sums at K inputs below each other, of G words each.
+template <int K, int G>
+struct Column {
+    static constexpr int NEXT[] = {0, 1, 2, 3};
+    Group<G> top;
+    Column<K - 1, G> below;
+
+    void clear() { top.clear(), below.clear(); }
+
+    void add(const Word* bits, int words, int16_t value) {
+        top.add(bits, NEXT, value);
+        below.add(bits + words, words, value);
+    }
+
+    void go_down() { top = below.top, below.go_down(); }
+};
+
+template <int G>
+struct Column<0, G> {
+    Group<G> top;  // what comes from below: nothing yet
+    void clear() { top.clear(); }
+    void add(const Word*, int, int16_t) {}
+    void go_down() {}
+};
+
+// The gradient at one input that 16 bits do not hold on the way; it stays at their end.
+void to_large_input(const Sparse& sparse, const Word* weights, int y, int x, int first, int count,
+                    int16_t* to) {
+    const Shape& s = sparse.s;
+    std::vector<int> sums(count);
+    const int left = std::max(0, x - s.kernel + 1), right = std::min(x, s.columns() - 1);
+    for (int ky = std::max(0, y - s.rows() + 1); ky < s.kernel && ky <= y; ++ky) {
+        const Entry* end = sparse.at(y - ky, right + 1);
+        for (const Entry* entry = sparse.at(y - ky, left); entry < end; ++entry) {
+            const Word* bits = weights + entry->at + (x * s.kernel + ky) * s.words() + first;
+            for (int i = 0; i < count; ++i)
+                sums[i] += bits[i / BITS] >> i % BITS & 1 ? entry->value : -entry->value;
+        }
+    }
+    for (int i = 0; i < count; ++i) to[i] = std::clamp(sums[i], -LARGEST, LARGEST);
+}
+
+// Gradient at G words of channels of one image's inputs, column by column; `weights`: (output,
+// column, row, word), K rows.
+template <int K, int G>
+void to_inputs(const Sparse& sparse, const Word* weights, int word, int16_t* dx) {
+    const Shape& s = sparse.s;
+    const int words = s.words();
+    for (int x = 0; x < s.width; ++x) {
+        const int left = std::max(0, x - K + 1), right = std::min(x, s.columns() - 1);
+        const Word* column = weights + x * K * words + word;
+        Column<K, G> sums;
+        sums.clear();
+        int totals[K] = {}, sizes[K] = {};  // of the last K rows
+        for (int y = 0; y < s.height; ++y) {
+            int &total = totals[y % K], &size = sizes[y % K];
+            total = size = 0;
+            if (y < s.rows()) {
+                const Entry* end = sparse.at(y, right + 1);
+                for (const Entry* entry = sparse.at(y, left); entry < end; ++entry)
+                    sums.add(column + entry->at, words, entry->value);
+                for (int place = y * s.columns() + left; place <= y * s.columns() + right; ++place)
+                    total += sparse.total[place], size += sparse.size[place];
+            }
+            int16_t* to = dx + (static_cast<size_t>(y) * s.width + x) * s.channels + word * BITS;
+            if (2 * std::accumulate(sizes, sizes + K, 0) <= LARGEST) {
+                const int all = std::accumulate(totals, totals + K, 0);
+                sums.top.store(to);  // where +1, less where -1
+                for (int i = 0; i < G * BITS; ++i) to[i] = 2 * to[i] - all;
+            } else {
+                to_large_input(sparse, weights, y, x, word, G * BITS, to);
+            }
+            sums.go_down();
+        }
+    }
+}
+
+// Gradient at one image's inputs.
+template <int K>
+void to_inputs(const Sparse& sparse, const Word* weights, int16_t* dx) {
+    const int words = sparse.s.words();
+    int word = 0;
+    if constexpr (K <= 3) {  // more sums than registers otherwise
+        for (; word + 4 <= words; word += 4) to_inputs<K, 4>(sparse, weights, word, dx);
+        for (; word + 2 <= words; word += 2) to_inputs<K, 2>(sparse, weights, word, dx);
+    }
+    for (; word < words; ++word) to_inputs<K, 1>(sparse, weights, word, dx);
+}
+
+// Adds to the sums (tap, channel) of one output what T of its taps see at the places.
+template <int T>
+void to_taps(const Place* place, int count, const Word* x, const int* offsets, int32_t* dw,
+             int channels) {
+    constexpr int FULL = LARGEST / 127;  // places that 16 bits surely hold
+    for (const Place* end = place + count; place < end;) {
+        Group<T> sums;
+        sums.clear();
+        for (const Place* stop = std::min(end, place + FULL); place < stop; ++place)
+            sums.add(x + place->at, offsets, place->value);
+        int16_t part[T * BITS];
+        sums.store(part);
+        for (int t = 0; t < T; ++t)
+            for (int i = 0; i < BITS; ++i) dw[t * channels + i] += part[t * BITS + i];
+    }
+}
+
+void to_weights(const Sparse& sparse, const Word* x, int32_t* dw, int64_t* totals) {
+    const Shape& s = sparse.s;
+    constexpr int MOST = 9;
+    const int words = s.words(), taps = s.taps();
+    std::vector<int> offsets(taps);
+    for (int word = 0; word < words; ++word) {
+        for (int t = 0; t < taps; ++t)
+            offsets[t] = (t / s.kernel * s.width + t % s.kernel) * words + word;
+        for (int o = 0; o < s.outputs; ++o) {
+            const Place* places = &sparse.places[o * sparse.most];
+            const int count = sparse.placed[o];
+            int32_t* to = dw + static_cast<size_t>(o) * taps * s.channels + word * BITS;
+            int t = 0;
+            for (; t + MOST <= taps; t += MOST)
+                to_taps<MOST>(places, count, x, &offsets[t], to + t * s.channels, s.channels);
+            for (; t < taps; ++t)
+                to_taps<1>(places, count, x, &offsets[t], to + t * s.channels, s.channels);
+            if (word == 0)
+                for (int i = 0; i < count; ++i) totals[o] += places[i].value;
+        }
+    }
+}
+
+constexpr int PART = 32;  // taps of pixels at once
+
+// The sums that PART taps of pixels have with one output's gradient, two places at a time.
+void to_pixels(const Place* place, int count, const int16_t* patches, int padded, int32_t* to) {
+#ifdef WIDE
+    static const Place nothing = {0, 0};
+    __m512i low = _mm512_setzero_si512(), high = low;
+    for (int i = 0; i < count; i += 2) {
+        const Place &a = place[i], &b = i + 1 < count ? place[i + 1] : nothing;
+        const __m512i x = _mm512_loadu_si512(patches + static_cast<size_t>(a.at) * padded);
+        const __m512i y = _mm512_loadu_si512(patches + static_cast<size_t>(b.at) * padded);
+        const __m512i values = _mm512_set1_epi32((a.value & 0xffff) | b.value << 16);
+        low = _mm512_add_epi32(low, _mm512_madd_epi16(_mm512_unpacklo_epi16(x, y), values));
+        high = _mm512_add_epi32(high, _mm512_madd_epi16(_mm512_unpackhi_epi16(x, y), values));
+    }
+    int32_t halves[2][PART / 2];
+    _mm512_storeu_si512(halves[0], low);
+    _mm512_storeu_si512(halves[1], high);
+    for (int t = 0; t < PART; ++t) to[t] = halves[t / 4 % 2][t / 8 * 4 + t % 4];
+#else
+    std::fill(to, to + PART, 0);
+    for (int i = 0; i < count; ++i)
+        for (int t = 0; t < PART; ++t)
+            to[t] += patches[static_cast<size_t>(place[i].at) * padded + t] * place[i].value;
+#endif
+}
+
+}  // namespace
+
+extern "C" {
+
+// From the rounded gradient at the (pooled) sums: that at the activations `dx` (image, row, column,
+// channel), and that at the weights `dw` (output, channel, row, column), times `unit`.
+void gradients_of_bits(const Shape* shape, const Word* x, const Word* by_output,
+                       const int8_t* values, const uint8_t* where, float unit, int16_t* dx,
+                       float* dw) {
+    const Shape& s = *shape;
+    const int cells = s.pooled_rows() * s.pooled_columns();
+    const int group = std::max(1, 200 / cells);
+    const size_t words = static_cast<size_t>(s.height) * s.width * s.words();
+    const size_t weights = static_cast<size_t>(s.taps()) * s.channels;
+    Sparse sparse(s, group);
+    std::vector<int64_t> totals(s.outputs);
+    std::vector<int32_t> sums(weights * s.outputs);  // (output, tap, channel)
+    static constexpr decltype(&to_inputs<1>) KERNELS[] = {
+        to_inputs<1>, to_inputs<2>, to_inputs<3>, to_inputs<4>, to_inputs<5>};
+    const auto kernel_of_inputs = KERNELS[s.kernel - 1];
+    for (int first = 0; first < s.images; first += group) {
+        std::fill(sparse.placed.begin(), sparse.placed.end(), 0);
+        for (int n = first; n < std::min(s.images, first + group); ++n) {
+            const size_t at = static_cast<size_t>(n) * cells * s.outputs;
+            sparse.add<true>(values + at, s.pool ? where + at : nullptr, n - first);
+            int16_t* to = dx + n * words * BITS;
+            kernel_of_inputs(sparse, by_output, to);
+        }
+        to_weights(sparse, x + first * words, sums.data(), totals.data());
+    }
+    const int32_t* sum = sums.data();
+    for (int o = 0; o < s.outputs; ++o, dw += weights)
+        for (int t = 0; t < s.taps(); ++t)
+            for (int c = 0; c < s.channels; ++c)  // where +1, less where -1
+                dw[c * s.taps() + t] = unit * static_cast<float>(2 * *sum++ - totals[o]);
+}
+
+// The gradient at the weights that read pixels - 128, `dw` (output, channel, row, column), times
+// `unit`.
+void gradients_of_pixels(const Shape* shape, const uint8_t* x, const int8_t* values, float unit,
+                         float* dw) {
+    const Shape& s = *shape;
+    const int run = s.kernel * s.channels, taps = s.kernel * run, places = s.rows() * s.columns();
+    const int padded = (taps + PART - 1) / PART * PART;
+    std::vector<int16_t> patches(static_cast<size_t>(s.height) * s.width * padded);
+    std::vector<int32_t> sums(padded);
+    std::vector<int64_t> all(static_cast<size_t>(s.outputs) * taps);  // (output, row, column, channel)
+    Shape plain = s;
+    plain.pool = 0;
+    plain.channels = BITS;
+    Sparse sparse(plain, 1);
+    for (int n = 0; n < s.images; ++n, x += static_cast<size_t>(s.height) * s.width * s.channels) {
+        for (int p = 0; p < places; ++p)
+            for (int ky = 0; ky < s.kernel; ++ky) {
+                const int pixel = p / s.columns() * s.width + p % s.columns();
+                const uint8_t* from = x + (pixel + ky * s.width) * s.channels;
+                int16_t* to = &patches[static_cast<size_t>(pixel) * padded + ky * run];
+                for (int j = 0; j < run; ++j) to[j] = from[j] - 128;
+            }
+        std::fill(sparse.placed.begin(), sparse.placed.end(), 0);
+        sparse.add<false>(values + static_cast<size_t>(n) * places * s.outputs, nullptr, 0);
+        for (int o = 0; o < s.outputs; ++o) {
+            const Place* places = &sparse.places[o * sparse.most];
+            for (int first = 0; first < padded; first += PART)
+                to_pixels(places, sparse.placed[o], &patches[first], padded, &sums[first]);
+            for (int i = 0; i < taps; ++i) all[static_cast<size_t>(o) * taps + i] += sums[i];
+        }
+    }
+    const int64_t* sum = all.data();
+    for (int o = 0; o < s.outputs; ++o, dw += taps)
+        for (int t = 0; t < s.taps(); ++t)
+            for (int c = 0; c < s.channels; ++c)
+                dw[c * s.taps() + t] = unit * static_cast<float>(*sum++);
+}
+
+}  // extern "C"

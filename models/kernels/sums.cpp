@@ -1,0 +1,180 @@
+// Sums of binary convolutions: of bits by XOR and popcount, of pixels by products of 16 bits.
+
+#include <cstring>
+#include <vector>
+
+#include "bits.h"
+
+namespace {
+
+// Sums of 64 outputs at P places side by side; `weights`: (tap, word, output).
+template <int P>
+void sums_at(const Word* x, const Shape& s, const Word* weights, int16_t* y) {
+    const int words = s.words(), run = s.kernel * words;
+    const int bits = s.taps() * s.channels;
+#ifdef WIDE
+    __m512i counts[P][8];
+    for (auto& place : counts)
+        for (auto& count : place) count = _mm512_setzero_si512();
+    for (int row = 0; row < s.kernel; ++row) {
+        const Word* from = x + static_cast<size_t>(row) * s.width * words;
+        for (int j = 0; j < run; ++j, weights += s.outputs) {
+            __m512i here[P];
+            for (int p = 0; p < P; ++p) here[p] = _mm512_set1_epi64(from[p * words + j]);
+            for (int v = 0; v < 8; ++v) {
+                const __m512i weight = _mm512_loadu_si512(weights + 8 * v);
+                for (int p = 0; p < P; ++p)
+                    counts[p][v] = _mm512_add_epi64(
+                        counts[p][v], _mm512_popcnt_epi64(_mm512_xor_si512(here[p], weight)));
+            }
+        }
+    }
+    const __m512i all = _mm512_set1_epi64(bits);
+    for (int p = 0; p < P; ++p)
+        for (int v = 0; v < 8; ++v) {
+            const __m512i sum = _mm512_sub_epi64(all, _mm512_slli_epi64(counts[p][v], 1));
+            _mm_storeu_si128(reinterpret_cast<__m128i*>(y + p * s.outputs + 8 * v),
+                             _mm512_cvtepi64_epi16(sum));
+        }
+#else
+    for (int p = 0; p < P; ++p)
+        for (int o = 0; o < BITS; ++o) {
+            int count = 0;
+            const Word* weight = weights + o;
+            for (int row = 0; row < s.kernel; ++row)
+                for (int j = 0; j < run; ++j, weight += s.outputs)
+                    count += __builtin_popcountll(
+                        x[(static_cast<size_t>(row) * s.width + p) * words + j] ^ *weight);
+            y[p * s.outputs + o] = bits - 2 * count;
+        }
+#endif
+}
+
+// The largest of each 2 x 2, and which of the four it is: the first of equal ones.
+void pool(const int16_t* from, const Shape& s, int16_t* y, uint8_t* where) {
+    const int outputs = s.outputs, columns = s.columns();
+    for (int row = 0; row < s.pooled_rows(); ++row)
+        for (int column = 0; column < s.pooled_columns(); ++column) {
+            const int16_t* a = from + (static_cast<size_t>(2 * row) * columns + 2 * column) * outputs;
+            const int16_t* b = a + static_cast<size_t>(columns) * outputs;
+            for (int o = 0; o < outputs; ++o) {
+                const int16_t upper = std::max(a[o], a[o + outputs]);
+                const int16_t lower = std::max(b[o], b[o + outputs]);
+                const int16_t right = a[o + outputs] > a[o], below = b[o + outputs] > b[o];
+                const int16_t second = lower > upper;
+                y[o] = std::max(upper, lower);
+                where[o] = second ? 2 + below : right;
+            }
+            y += outputs, where += outputs;
+        }
+}
+
+// Sums of 64 outputs at one place of pixels; `weights`: (row, pair of taps, output, 2).
+void sums_of_pairs(const int16_t* x, const Shape& s, int pairs, const int16_t* weights,
+                   int16_t* y) {
+    const int line = s.width * s.channels;
+#ifdef WIDE
+    __m512i a = _mm512_setzero_si512(), b = a, c = a, d = a;
+    for (int ky = 0; ky < s.kernel; ++ky, x += line)
+        for (int j = 0; j < pairs; ++j, weights += 2 * s.outputs) {
+            int32_t two;
+            std::memcpy(&two, x + 2 * j, sizeof two);
+            const __m512i pair = _mm512_set1_epi32(two);
+            const auto products = [&](int part) {
+                return _mm512_madd_epi16(pair, _mm512_loadu_si512(weights + 32 * part));
+            };
+            a = _mm512_add_epi32(a, products(0));
+            b = _mm512_add_epi32(b, products(1));
+            c = _mm512_add_epi32(c, products(2));
+            d = _mm512_add_epi32(d, products(3));
+        }
+    const auto store = [&](__m512i sums, int part) {
+        _mm256_storeu_si256(reinterpret_cast<__m256i*>(y + 16 * part), _mm512_cvtepi32_epi16(sums));
+    };
+    store(a, 0), store(b, 1), store(c, 2), store(d, 3);
+#else
+    int32_t sums[BITS] = {};
+    for (int ky = 0; ky < s.kernel; ++ky, x += line)
+        for (int j = 0; j < pairs; ++j, weights += 2 * s.outputs)
+            for (int o = 0; o < BITS; ++o)
+                sums[o] += x[2 * j] * weights[2 * o] + x[2 * j + 1] * weights[2 * o + 1];
+    for (int o = 0; o < BITS; ++o) y[o] = static_cast<int16_t>(sums[o]);
+#endif
+}
+
+}  // namespace
+
+extern "C" {
+
+// Weights of -1 and +1 (output, channel, row, column) as bits: (tap, word, output) for the sums,
+// (output, column, row, word) for the gradients.
+void pack_weights(const Shape* shape, const float* weights, Word* by_tap, Word* by_output) {
+    const Shape& s = *shape;
+    const int words = s.words(), taps = s.taps();
+    for (int o = 0; o < s.outputs; ++o)
+        for (int t = 0; t < taps; ++t)
+            for (int word = 0; word < words; ++word) {
+                const float* from =
+                    weights + (static_cast<size_t>(o) * s.channels + word * BITS) * taps + t;
+                Word bits = 0;
+                for (int i = 0; i < BITS; ++i) bits |= static_cast<Word>(from[i * taps] > 0) << i;
+                by_tap[(static_cast<size_t>(t) * words + word) * s.outputs + o] = bits;
+                const int column_first = t % s.kernel * s.kernel + t / s.kernel;
+                by_output[(static_cast<size_t>(o) * taps + column_first) * words + word] = bits;
+            }
+}
+
+// Sums of binary activations, pooled where wanted.
+void sums_of_bits(const Shape* shape, const Word* x, const Word* by_tap, int16_t* y,
+                  uint8_t* where) {
+    const Shape& s = *shape;
+    std::vector<int16_t> whole(static_cast<size_t>(s.rows()) * s.columns() * s.outputs);
+    const size_t cells = static_cast<size_t>(s.pooled_rows()) * s.pooled_columns() * s.outputs;
+    for (int n = 0; n < s.images; ++n, y += cells) {
+        int16_t* to = s.pool ? whole.data() : y;
+        for (int row = 0; row < s.rows(); ++row)
+            for (int column = 0; column < s.columns(); column += 2) {
+                const Word* from = x + (static_cast<size_t>(row) * s.width + column) * s.words();
+                int16_t* sums = to + (static_cast<size_t>(row) * s.columns() + column) * s.outputs;
+                for (int o = 0; o < s.outputs; o += BITS)
+                    if (column + 1 < s.columns())
+                        sums_at<2>(from, s, by_tap + o, sums + o);
+                    else
+                        sums_at<1>(from, s, by_tap + o, sums + o);
+            }
+        if (s.pool) pool(to, s, y, where), where += cells;
+        x += static_cast<size_t>(s.height) * s.width * s.words();
+    }
+}
+
+// Sums of pixels - 128; images (image, row, column, channel), weights (output, channel, row,
+// column).
+void sums_of_pixels(const Shape* shape, const uint8_t* x, const float* weights, int16_t* y) {
+    const Shape& s = *shape;
+    const int run = s.kernel * s.channels, pairs = (run + 1) / 2;
+    // (row, pair of taps, output, 2): what follows a row's last tap counts nothing
+    std::vector<int16_t> paired(static_cast<size_t>(s.kernel) * pairs * s.outputs * 2);
+    for (int o = 0; o < s.outputs; ++o)
+        for (int ky = 0; ky < s.kernel; ++ky)
+            for (int j = 0; j < run; ++j) {
+                const int channel = j % s.channels, kx = j / s.channels;
+                const float weight =
+                    weights[((static_cast<size_t>(o) * s.channels + channel) * s.kernel + ky) *
+                                s.kernel + kx];
+                paired[((static_cast<size_t>(ky) * pairs + j / 2) * s.outputs + o) * 2 + j % 2] =
+                    static_cast<int16_t>(static_cast<int>(weight));
+            }
+    const int size = s.height * s.width * s.channels;
+    std::vector<int16_t> image(size + 1);
+    for (int n = 0; n < s.images; ++n, x += size) {
+        for (int i = 0; i < size; ++i) image[i] = static_cast<int16_t>(x[i] - 128);
+        for (int row = 0; row < s.rows(); ++row)
+            for (int column = 0; column < s.columns(); ++column, y += s.outputs)
+                for (int first = 0; first < s.outputs; first += BITS) {
+                    const int16_t* from = &image[(row * s.width + column) * s.channels];
+                    sums_of_pairs(from, s, pairs, &paired[first * 2], y + first);
+                }
+    }
+}
+
+}  // extern "C"
