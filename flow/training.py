@@ -26,13 +26,14 @@ from models.students import BinaryNetwork
 if TYPE_CHECKING:
     from flow.stages import Work
 
-# What a trained student depends on: all that `models.train` imports.
+# What a trained student depends on: all that `models.train` imports or compiles.
 SOURCES = (
-    *(f"models/{name}.py" for name in ("augment", "binary", "checkpoint", "curves", "data")),
-    *(f"models/{name}.py" for name in ("ensemble", "feed", "frozen", "gate", "loop", "losses")),
-    *(f"models/{name}.py" for name in ("parallel", "presets", "results", "run", "start")),
-    *(f"models/{name}.py" for name in ("students", "teachers", "train", "zoo")),
+    *(f"models/{name}.py" for name in ("augment", "binary", "bitwise", "checkpoint", "curves")),
+    *(f"models/{name}.py" for name in ("data", "ensemble", "feed", "frozen", "gate", "loop")),
+    *(f"models/{name}.py" for name in ("losses", "parallel", "presets", "results", "run")),
+    *(f"models/{name}.py" for name in ("start", "students", "teachers", "train", "zoo")),
     "models/temperature/*.py",
+    "models/kernels/*",
 )
 
 
