@@ -2,10 +2,11 @@
 
 Sums are counted by XOR and popcount and are exact. Backwards, the gradient at each convolution's
 sums is rounded to a multiple of `STEP` times its root mean square, up or down at random so that it
-is right in the mean; most of it is then zero, and only what is not is followed to the weights and
-to the activations in front, in integers. Norms, signs and pools have the gradients they have in
-`models.ensemble`. Random rounding that keeps the mean: Gupta et al., ICML 2015; sparse gradients
-by it: Ye et al., "Accelerating CNN training by pruning activation gradients", ECCV 2020.
+is right in the mean (short of 127 steps, where it ends); much of it is then zero, and only what is
+not is followed to the weights and to the activations in front, in integers. Norms, signs and pools
+have the gradients they have in `models.ensemble`. Random rounding that keeps the mean: Gupta et
+al., ICML 2015; sparse gradients by it: Ye et al., "Accelerating CNN training by pruning activation
+gradients", ECCV 2020.
 
 The kernels (`models/kernels`) are compiled on first use; where there is AVX-512, they use it.
 """

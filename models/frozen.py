@@ -2,7 +2,7 @@
 
 A teacher depends on its own options alone (`Preset.teacher_options`), so that all runs of a study
 share it. Its answers to the training images do not change: they are computed once for each
-variant of the images and kept on the device.
+variant of the images, and kept on the device and in the teachers' folder.
 """
 
 from __future__ import annotations
@@ -17,11 +17,9 @@ from torch.nn import functional as F
 from models import checkpoint, parallel
 from models.augment import DROPOUT, ORDER, Changes, generator
 from models.feed import EVALUATION_BATCH, Feed, evaluate, percent
-from models.loop import Muon, adam, progress, schedule, settle, stop_if
+from models.loop import Muon, Rated, adam, progress, schedule, settle, stop_if
 from models.presets import Preset, Teacher, digest
 from models.teachers import Teachers
-
-Rated = list[tuple[torch.optim.Optimizer, float]]  # with the rate at the top of the schedule
 
 
 class Answers:

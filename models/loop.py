@@ -16,6 +16,8 @@ from flow.errors import UserError
 from models import parallel
 from models.ensemble import statistics
 
+Rated = list[tuple[torch.optim.Optimizer, float]]  # each with its rate at the schedule's top
+
 
 def adam(parameters: Iterable[nn.Parameter], rate: float, decay: float) -> torch.optim.Optimizer:
     """AdamW with one group; the loop sets its learning rate in every step."""

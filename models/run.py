@@ -13,7 +13,7 @@ from models import frozen, start
 from models import temperature as temperatures
 from models.ensemble import Students, best_of
 from models.feed import Feed, evaluate, percent
-from models.loop import adam
+from models.loop import Rated, adam
 from models.presets import Preset
 from models.teachers import Teachers
 
@@ -50,11 +50,11 @@ class Run:
         self.best_epoch = torch.zeros(len(feed.seeds), dtype=torch.int64)
         self.seconds = 0.0
 
-    def new_optimisers(self) -> list[tuple[torch.optim.Optimizer, float]]:
+    def new_optimisers(self) -> Rated:
         """Each optimiser with its learning rate at the top of the schedule."""
         options, teacher = self.preset.training, self.preset.teacher
         decay = options.weight_decay
-        found: list[tuple[torch.optim.Optimizer, float]] = [
+        found: Rated = [
             (adam(self.student.parameters(), options.learning_rate, decay), options.learning_rate)
         ]
         if self.teacher is not None:

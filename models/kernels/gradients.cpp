@@ -1,4 +1,4 @@
-// Gradients at the activations and at the weights, of rounded ones at the sums: of those most are
+// Gradients at the activations and at the weights, of rounded ones at the sums: of those many are
 // zero, and each that is not is added wherever a bit says so.
 
 #include <cstdlib>
