@@ -8,7 +8,8 @@ have the gradients they have in `models.ensemble`. Random rounding that keeps th
 al., ICML 2015; sparse gradients by it: Ye et al., "Accelerating CNN training by pruning activation
 gradients", ECCV 2020.
 
-The kernels (`models/kernels`) are compiled on first use; where there is AVX-512, they use it.
+The kernels (`models/kernels`) are compiled on first use; where there is AVX-512, they use it. Any
+number of threads gives the same bits.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ STEP = 0.5  # of the rounding, in root mean squares of the gradient
 WORD = 64
 KERNELS = Path(__file__).with_name("kernels")
 FLAGS = [
-    *("-std=c++17", "-O3", "-march=native", "-shared", "-fPIC"),
+    *("-std=c++17", "-O3", "-march=native", "-fopenmp", "-shared", "-fPIC"),
     *("-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math"),
     "-Wno-uninitialized",  # of GCC 12's own headers
 ]
@@ -82,8 +83,14 @@ def fits(channels: int, student: Student) -> bool:
 
 @cache
 def kernels() -> ctypes.CDLL:
-    """The kernels for this processor; `UserError` without a C++ compiler."""
-    return compiled(FLAGS)
+    """The kernels for this processor; `UserError` without a C++ compiler.
+
+    They use OMP_NUM_THREADS threads, as many as there are processors where that is not set.
+    """
+    found = compiled(FLAGS)
+    wanted = os.environ.get("OMP_NUM_THREADS", "")
+    found.use_threads(int(wanted) if wanted.isdecimal() else len(os.sched_getaffinity(0)))
+    return found
 
 
 def compiled(flags: Sequence[str]) -> ctypes.CDLL:

@@ -33,13 +33,14 @@ class Feed:
         self.train_rows = self._rows([~mask for mask in masks])
         self.validation_rows = self._rows(masks)
         self.count = self.train_rows.shape[1]
-        batch = preset.training.batch_size
-        if batch > self.count:
-            raise UserError(
-                f"[training] batch_size = {batch} is more than the {self.count} training images "
-                f"of {preset.data.name}; take a smaller one"
-            )
-        self.steps = self.count // batch
+        sizes = {"training": preset.training.batch_size, "teacher": preset.teacher.batch_size}
+        for section, batch in sizes.items():
+            if batch > self.count:
+                raise UserError(
+                    f"[{section}] batch_size = {batch} is more than the {self.count} training "
+                    f"images of {preset.data.name}; take a smaller one"
+                )
+        self.steps = self.count // preset.training.batch_size
 
     def images(self, rows: Tensor) -> Tensor:
         """Training images uint8 (S, n, C, H, W) of rows (S, n)."""

@@ -159,11 +159,12 @@ def _one_epoch(
         shard: [generator(s, DROPOUT, epoch, shard, device=feed.device) for s in feed.seeds]
         for shard in mine
     }
-    batch = preset.training.batch_size
+    batch = preset.teacher_batch
+    steps = feed.count // batch
     failed = torch.zeros((), dtype=torch.int64, device=feed.device)
-    for index in range(feed.steps):
-        place = (epoch - 1) * feed.steps + index
-        rate = schedule(place, preset.teacher.epochs * feed.steps, feed.steps)
+    for index in range(steps):
+        place = (epoch - 1) * steps + index
+        rate = schedule(place, preset.teacher.epochs * steps, steps)
         for optimiser, top in optimisers:
             optimiser.param_groups[0]["lr"] = rate * top
             optimiser.zero_grad()

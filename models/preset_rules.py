@@ -40,7 +40,7 @@ def _rules(preset: Preset) -> Iterator[Rule]:
     side = min(DATASETS[preset.data.name].shape[1:])
     sections = {
         "student": _student(preset.student),
-        "teacher": _teacher(preset.teacher, preset.distillation.mode),
+        "teacher": _teacher(preset.teacher, preset.distillation.mode, preset.training.shards),
         "distillation": _distillation(preset.distillation),
         "augmentation": _augmentation(preset.augmentation, side),
         "training": [*_training(preset.training), *_bitwise(preset)],
@@ -62,7 +62,15 @@ def _student(s: Student) -> list[Rule]:
     ]
 
 
-def _teacher(t: Teacher, mode: str) -> list[Rule]:
+def _even(batch_size: int, shards: int) -> bool:
+    return shards > 0 and batch_size % shards == 0 and batch_size > shards
+
+
+def _evenly(shards: int) -> str:
+    return f"a multiple of shards ({shards}), more than one image in each"
+
+
+def _teacher(t: Teacher, mode: str, shards: int) -> list[Rule]:
     plain = t.muon_rate == 0 or (mode == "frozen" and bool(t.convolutions))
     return [
         (_sizes(t.hidden), "hidden", "a list of sizes > 0"),
@@ -72,6 +80,8 @@ def _teacher(t: Teacher, mode: str) -> list[Rule]:
         (t.learning_rate > 0, "learning_rate", "> 0"),
         (t.weight_decay >= 0, "weight_decay", ">= 0"),
         (t.muon_rate >= 0, "muon_rate", ">= 0"),
+        (t.batch_size == 0 or mode == "frozen", "batch_size", "left out, but for a frozen teacher"),
+        (t.batch_size == 0 or _even(t.batch_size, shards), "batch_size", _evenly(shards)),
         (plain, "muon_rate", "left out, but for a frozen teacher with convolutions"),
     ]
 
@@ -100,14 +110,13 @@ def _augmentation(a: Augmentation, side: int) -> list[Rule]:
 
 def _training(t: Training) -> list[Rule]:
     estimators = ", ".join(binary.ESTIMATORS)
-    even = t.shards > 0 and t.batch_size % t.shards == 0 and t.batch_size > t.shards
     shortest = min(map(len, t.stages), default=0)
     ends = (t.float_weight_epochs, *t.restarts, t.epochs)
     rising = all(a < b for a, b in pairwise(ends))
     return [
         (t.epochs > 0, "epochs", "> 0"),
         (t.shards > 0, "shards", "> 0"),
-        (even, "batch_size", f"a multiple of shards ({t.shards}), more than one image in each"),
+        (_even(t.batch_size, t.shards), "batch_size", _evenly(t.shards)),
         (t.learning_rate > 0, "learning_rate", "> 0"),
         (t.weight_decay >= 0, "weight_decay", ">= 0"),
         (0 <= t.float_weight_epochs < t.epochs, "float_weight_epochs", "in [0, epochs)"),

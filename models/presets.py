@@ -58,8 +58,8 @@ class Teacher:
 
     `hidden`: neurons of each hidden layer of a multi-layer perceptron. `convolutions`: channels of
     the blocks of a convolutional teacher, in place of it. `dropout`: probability after each hidden
-    layer. `epochs`: of a frozen teacher's own training, before the student's. `muon_rate`: learning
-    rate of Muon, which then trains a frozen teacher's convolutions (and alone has `weight_decay`);
+    layer. `epochs`: of a frozen teacher's own training, before the student's; `batch_size`: of that,
+    0 for the student's. `muon_rate`: learning rate of Muon, which then trains a frozen teacher's convolutions (and alone has `weight_decay`);
     0 leaves them to AdamW, which has `learning_rate`.
     """
 
@@ -70,6 +70,7 @@ class Teacher:
     learning_rate: float = 1e-3
     weight_decay: float = 0.0
     muon_rate: float = 0.0
+    batch_size: int = 0
 
 
 @dataclass(frozen=True)
@@ -218,13 +219,20 @@ class Preset:
     @property
     def teacher_options(self) -> dict[str, Any]:
         """All that a frozen teacher depends on, beside the seed."""
-        keys = ("batch_size", "precision", "shards", "threads")
+        keys = ("precision", "shards", "threads")
+        teacher = {k: v for k, v in asdict(self.teacher).items() if k != "batch_size"}
         return {
             "data": asdict(self.data),
-            "teacher": _grown("teacher", asdict(self.teacher)),
+            "teacher": _grown("teacher", teacher),
             "augmentation": {k: v for k, v in asdict(self.augmentation).items() if k != "variants"},
-            "training": {k: getattr(self.training, k) for k in keys},
+            "training": {"batch_size": self.teacher_batch}
+            | {k: getattr(self.training, k) for k in keys},
         }
+
+    @property
+    def teacher_batch(self) -> int:
+        """Images in a batch of a frozen teacher's own training."""
+        return self.teacher.batch_size or self.training.batch_size
 
     def fingerprint(self, *seeds: int) -> str:
         """Short digest of `training_options` and the seeds."""
@@ -238,7 +246,7 @@ class Preset:
 LATER = {  # options that came later
     "training": ("initial", "restarts", "restart_rate", "start", "bitwise"),
     "student": ("padding", "separable", "shortcuts", "average"),
-    "teacher": ("muon_rate",),
+    "teacher": ("muon_rate", "batch_size"),
 }
 SECTIONS: dict[str, type] = {
     "data": Data,

@@ -9,6 +9,9 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <vector>
+
+#include <omp.h>
 
 #if defined(__AVX512BW__) && defined(__AVX512VPOPCNTDQ__)
 #define WIDE 1
@@ -29,6 +32,25 @@ struct Shape {  // one convolution without border; `pool`: a 2 x 2 max-pool foll
     int pooled_columns() const { return pool ? columns() / 2 : columns(); }
     int taps() const { return kernel * kernel; }
 };
+
+inline int threads = 1;  // of every kernel; their number changes no result
+
+struct Range {
+    int from, to;
+};
+
+// This thread's part of a parallel region's `count` items.
+inline Range own_part(int count) {
+    const int64_t all = omp_get_num_threads(), own = omp_get_thread_num();
+    return {static_cast<int>(count * own / all), static_cast<int>(count * (own + 1) / all)};
+}
+
+// Adds what a thread of a parallel region has to what all have: numbers whose order is all one.
+template <typename T>
+void add_up(const std::vector<T>& own, std::vector<T>& all) {
+#pragma omp critical
+    for (size_t i = 0; i < own.size(); ++i) all[i] += own[i];
+}
 
 inline Word nonzero(const int8_t* values) {  // a bit for each of 64
 #ifdef WIDE

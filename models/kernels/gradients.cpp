@@ -9,35 +9,57 @@
 
 namespace {
 
-// 64 sums of 16 bits, one for each channel of a word; whoever adds sees to it that they hold.
+constexpr int MOST = 127;  // of 8 bits
+
+// 64 sums of 8 bits, one for each channel of a word; whoever adds sees to it that they hold.
 struct Sums {
 #ifdef WIDE
-    __m512i low, high;
+    __m512i sums;
 
-    void clear() { low = high = _mm512_setzero_si512(); }
+    void clear() { sums = _mm512_setzero_si512(); }
 
-    void add(const Word* where, int16_t value) {
-        const auto* half = reinterpret_cast<const __mmask32*>(where);
-        const __m512i all = _mm512_set1_epi16(value);
-        low = _mm512_mask_add_epi16(low, _load_mask32(const_cast<__mmask32*>(half)), low, all);
-        high = _mm512_mask_add_epi16(high, _load_mask32(const_cast<__mmask32*>(half + 1)), high, all);
+    void add(const Word* where, int8_t value) {
+        const auto* mask = reinterpret_cast<const __mmask64*>(where);
+        const __m512i all = _mm512_set1_epi8(value);
+        sums = _mm512_mask_add_epi8(sums, _load_mask64(const_cast<__mmask64*>(mask)), sums, all);
     }
 
-    void store(int16_t* to) const {
-        _mm512_storeu_si512(to, low);
-        _mm512_storeu_si512(to + 32, high);
+    void move_to(int16_t* to) {
+        const auto move = [&](int16_t* to, __m256i part) {
+            const __m512i before = _mm512_loadu_si512(to);
+            _mm512_storeu_si512(to, _mm512_add_epi16(before, _mm512_cvtepi8_epi16(part)));
+        };
+        move(to, _mm512_castsi512_si256(sums));
+        move(to + 32, _mm512_extracti64x4_epi64(sums, 1));
+        clear();
+    }
+
+    void move_to(int32_t* to) {
+        const auto move = [&](int32_t* to, __m128i part) {
+            const __m512i before = _mm512_loadu_si512(to);
+            _mm512_storeu_si512(to, _mm512_add_epi32(before, _mm512_cvtepi8_epi32(part)));
+        };
+        move(to, _mm512_castsi512_si128(sums));
+        move(to + 16, _mm512_extracti32x4_epi32(sums, 1));
+        move(to + 32, _mm512_extracti32x4_epi32(sums, 2));
+        move(to + 48, _mm512_extracti32x4_epi32(sums, 3));
+        clear();
     }
 #else
-    int16_t values[BITS];
+    int8_t sums[BITS];
 
-    void clear() { std::fill(values, values + BITS, 0); }
+    void clear() { std::fill(sums, sums + BITS, 0); }
 
-    void add(const Word* where, int16_t value) {
+    void add(const Word* where, int8_t value) {
         for (int i = 0; i < BITS; ++i)
-            if (*where >> i & 1) values[i] += value;
+            if (*where >> i & 1) sums[i] += value;
     }
 
-    void store(int16_t* to) const { std::copy(values, values + BITS, to); }
+    template <typename T>
+    void move_to(T* to) {  // added to what is there
+        for (int i = 0; i < BITS; ++i) to[i] += sums[i];
+        clear();
+    }
 #endif
 };
 
@@ -49,19 +71,23 @@ struct Group {
 
     void clear() { sums.clear(), others.clear(); }
 
-    void add(const Word* from, const int* offsets, int16_t value) {
+    void add(const Word* from, const int* offsets, int8_t value) {
         sums.add(from + offsets[0], value);
         others.add(from, offsets + 1, value);
     }
 
-    void store(int16_t* to) const { sums.store(to), others.store(to + BITS); }
+    template <typename T>
+    void move_to(T* to, int stride) {
+        sums.move_to(to), others.move_to(to + stride, stride);
+    }
 };
 
 template <>
 struct Group<0> {
     void clear() {}
-    void add(const Word*, const int*, int16_t) {}
-    void store(int16_t*) const {}
+    void add(const Word*, const int*, int8_t) {}
+    template <typename T>
+    void move_to(T*, int) {}
 };
 
 struct Entry {   // of the gradient in one row of places
@@ -161,20 +187,23 @@ struct Column {
 
     void clear() { top.clear(), below.clear(); }
 
-    void add(const Word* bits, int words, int16_t value) {
+    void add(const Word* bits, int words, int8_t value) {
         top.add(bits, NEXT, value);
         below.add(bits + words, words, value);
     }
 
-    void go_down() { top = below.top, below.go_down(); }
+    // To rows of sums, of which there are `rows` in turn: the top one's is that of number `row`.
+    void move_to(int16_t* to, int row, int rows) {
+        top.move_to(to + row * G * BITS, BITS);
+        below.move_to(to, row + 1 == rows ? 0 : row + 1, rows);
+    }
 };
 
 template <int G>
 struct Column<0, G> {
-    Group<G> top;  // what comes from below: nothing yet
-    void clear() { top.clear(); }
-    void add(const Word*, int, int16_t) {}
-    void go_down() {}
+    void clear() {}
+    void add(const Word*, int, int8_t) {}
+    void move_to(int16_t*, int, int) {}
 };
 
 // The gradient at one input that 16 bits do not hold on the way; it stays at their end.
@@ -205,26 +234,35 @@ void to_inputs(const Sparse& sparse, const Word* weights, int word, int16_t* dx)
         const Word* column = weights + x * K * words + word;
         Column<K, G> sums;
         sums.clear();
+        int16_t rows[K * G * BITS] = {};    // sums at rows y, y + 1, ..., each at y % K
         int totals[K] = {}, sizes[K] = {};  // of the last K rows
         for (int y = 0; y < s.height; ++y) {
             int &total = totals[y % K], &size = sizes[y % K];
             total = size = 0;
             if (y < s.rows()) {
                 const Entry* end = sparse.at(y, right + 1);
-                for (const Entry* entry = sparse.at(y, left); entry < end; ++entry)
+                int room = MOST;
+                for (const Entry* entry = sparse.at(y, left); entry < end; ++entry) {
+                    room -= std::abs(entry->value);
+                    if (room < 0) {
+                        sums.move_to(rows, y % K, K);
+                        room = MOST - std::abs(entry->value);
+                    }
                     sums.add(column + entry->at, words, entry->value);
+                }
+                sums.move_to(rows, y % K, K);
                 for (int place = y * s.columns() + left; place <= y * s.columns() + right; ++place)
                     total += sparse.total[place], size += sparse.size[place];
             }
             int16_t* to = dx + (static_cast<size_t>(y) * s.width + x) * s.channels + word * BITS;
+            int16_t* row = rows + y % K * G * BITS;
             if (2 * std::accumulate(sizes, sizes + K, 0) <= LARGEST) {
                 const int all = std::accumulate(totals, totals + K, 0);
-                sums.top.store(to);  // where +1, less where -1
-                for (int i = 0; i < G * BITS; ++i) to[i] = 2 * to[i] - all;
+                for (int i = 0; i < G * BITS; ++i) to[i] = 2 * row[i] - all;  // +1, less -1
             } else {
                 to_large_input(sparse, weights, y, x, word, G * BITS, to);
             }
-            sums.go_down();
+            std::fill(row, row + G * BITS, 0);
         }
     }
 }
@@ -245,22 +283,23 @@ void to_inputs(const Sparse& sparse, const Word* weights, int16_t* dx) {
 template <int T>
 void to_taps(const Place* place, int count, const Word* x, const int* offsets, int32_t* dw,
              int channels) {
-    constexpr int FULL = LARGEST / 127;  // places that 16 bits surely hold
-    for (const Place* end = place + count; place < end;) {
-        Group<T> sums;
-        sums.clear();
-        for (const Place* stop = std::min(end, place + FULL); place < stop; ++place)
-            sums.add(x + place->at, offsets, place->value);
-        int16_t part[T * BITS];
-        sums.store(part);
-        for (int t = 0; t < T; ++t)
-            for (int i = 0; i < BITS; ++i) dw[t * channels + i] += part[t * BITS + i];
+    Group<T> sums;
+    sums.clear();
+    int room = MOST;
+    for (const Place* end = place + count; place < end; ++place) {
+        room -= std::abs(place->value);
+        if (room < 0) {
+            sums.move_to(dw, channels);
+            room = MOST - std::abs(place->value);
+        }
+        sums.add(x + place->at, offsets, place->value);
     }
+    sums.move_to(dw, channels);
 }
 
 void to_weights(const Sparse& sparse, const Word* x, int32_t* dw, int64_t* totals) {
     const Shape& s = sparse.s;
-    constexpr int MOST = 9;
+    constexpr int TOGETHER = 9;
     const int words = s.words(), taps = s.taps();
     std::vector<int> offsets(taps);
     for (int word = 0; word < words; ++word) {
@@ -271,8 +310,8 @@ void to_weights(const Sparse& sparse, const Word* x, int32_t* dw, int64_t* total
             const int count = sparse.placed[o];
             int32_t* to = dw + static_cast<size_t>(o) * taps * s.channels + word * BITS;
             int t = 0;
-            for (; t + MOST <= taps; t += MOST)
-                to_taps<MOST>(places, count, x, &offsets[t], to + t * s.channels, s.channels);
+            for (; t + TOGETHER <= taps; t += TOGETHER)
+                to_taps<TOGETHER>(places, count, x, &offsets[t], to + t * s.channels, s.channels);
             for (; t < taps; ++t)
                 to_taps<1>(places, count, x, &offsets[t], to + t * s.channels, s.channels);
             if (word == 0)
@@ -319,30 +358,41 @@ void gradients_of_bits(const Shape* shape, const Word* x, const Word* by_output,
                        float* dw) {
     const Shape& s = *shape;
     const int cells = s.pooled_rows() * s.pooled_columns();
-    const int group = std::max(1, 200 / cells);
     const size_t words = static_cast<size_t>(s.height) * s.width * s.words();
     const size_t weights = static_cast<size_t>(s.taps()) * s.channels;
-    Sparse sparse(s, group);
-    std::vector<int64_t> totals(s.outputs);
-    std::vector<int32_t> sums(weights * s.outputs);  // (output, tap, channel)
     static constexpr decltype(&to_inputs<1>) KERNELS[] = {
         to_inputs<1>, to_inputs<2>, to_inputs<3>, to_inputs<4>, to_inputs<5>};
     const auto kernel_of_inputs = KERNELS[s.kernel - 1];
-    for (int first = 0; first < s.images; first += group) {
-        std::fill(sparse.placed.begin(), sparse.placed.end(), 0);
-        for (int n = first; n < std::min(s.images, first + group); ++n) {
-            const size_t at = static_cast<size_t>(n) * cells * s.outputs;
-            sparse.add<true>(values + at, s.pool ? where + at : nullptr, n - first);
-            int16_t* to = dx + n * words * BITS;
-            kernel_of_inputs(sparse, by_output, to);
+    std::vector<int64_t> totals(s.outputs);
+    std::vector<int32_t> sums(weights * s.outputs);  // (output, tap, channel)
+#pragma omp parallel num_threads(threads)
+    {
+        const Range images = own_part(s.images);
+        const int group = std::max(1, std::min(200 / cells, images.to - images.from));
+        Sparse sparse(s, group);
+        std::vector<int64_t> own_totals(s.outputs);
+        std::vector<int32_t> own(weights * s.outputs);
+        for (int first = images.from; first < images.to; first += group) {
+            std::fill(sparse.placed.begin(), sparse.placed.end(), 0);
+            for (int n = first; n < std::min(images.to, first + group); ++n) {
+                const size_t at = static_cast<size_t>(n) * cells * s.outputs;
+                sparse.add<true>(values + at, s.pool ? where + at : nullptr, n - first);
+                int16_t* to = dx + n * words * BITS;
+                kernel_of_inputs(sparse, by_output, to);
+            }
+            to_weights(sparse, x + first * words, own.data(), own_totals.data());
         }
-        to_weights(sparse, x + first * words, sums.data(), totals.data());
+        add_up(own, sums), add_up(own_totals, totals);
+#pragma omp barrier
+#pragma omp for
+        for (int o = 0; o < s.outputs; ++o) {
+            const int32_t* sum = &sums[o * weights];
+            float* to = dw + o * weights;
+            for (int t = 0; t < s.taps(); ++t)
+                for (int c = 0; c < s.channels; ++c)  // where +1, less where -1
+                    to[c * s.taps() + t] = unit * static_cast<float>(2 * *sum++ - totals[o]);
+        }
     }
-    const int32_t* sum = sums.data();
-    for (int o = 0; o < s.outputs; ++o, dw += weights)
-        for (int t = 0; t < s.taps(); ++t)
-            for (int c = 0; c < s.channels; ++c)  // where +1, less where -1
-                dw[c * s.taps() + t] = unit * static_cast<float>(2 * *sum++ - totals[o]);
 }
 
 // The gradient at the weights that read pixels - 128, `dw` (output, channel, row, column), times
@@ -352,29 +402,36 @@ void gradients_of_pixels(const Shape* shape, const uint8_t* x, const int8_t* val
     const Shape& s = *shape;
     const int run = s.kernel * s.channels, taps = s.kernel * run, places = s.rows() * s.columns();
     const int padded = (taps + PART - 1) / PART * PART;
-    std::vector<int16_t> patches(static_cast<size_t>(s.height) * s.width * padded);
-    std::vector<int32_t> sums(padded);
     std::vector<int64_t> all(static_cast<size_t>(s.outputs) * taps);  // (output, row, column, channel)
     Shape plain = s;
     plain.pool = 0;
     plain.channels = BITS;
-    Sparse sparse(plain, 1);
-    for (int n = 0; n < s.images; ++n, x += static_cast<size_t>(s.height) * s.width * s.channels) {
-        for (int p = 0; p < places; ++p)
-            for (int ky = 0; ky < s.kernel; ++ky) {
-                const int pixel = p / s.columns() * s.width + p % s.columns();
-                const uint8_t* from = x + (pixel + ky * s.width) * s.channels;
-                int16_t* to = &patches[static_cast<size_t>(pixel) * padded + ky * run];
-                for (int j = 0; j < run; ++j) to[j] = from[j] - 128;
+#pragma omp parallel num_threads(threads)
+    {
+        const Range images = own_part(s.images);
+        std::vector<int16_t> patches(static_cast<size_t>(s.height) * s.width * padded);
+        std::vector<int32_t> sums(padded);
+        std::vector<int64_t> own(all.size());
+        Sparse sparse(plain, 1);
+        for (int n = images.from; n < images.to; ++n) {
+            const uint8_t* image = x + static_cast<size_t>(n) * s.height * s.width * s.channels;
+            for (int p = 0; p < places; ++p)
+                for (int ky = 0; ky < s.kernel; ++ky) {
+                    const int pixel = p / s.columns() * s.width + p % s.columns();
+                    const uint8_t* from = image + (pixel + ky * s.width) * s.channels;
+                    int16_t* to = &patches[static_cast<size_t>(pixel) * padded + ky * run];
+                    for (int j = 0; j < run; ++j) to[j] = from[j] - 128;
+                }
+            std::fill(sparse.placed.begin(), sparse.placed.end(), 0);
+            sparse.add<false>(values + static_cast<size_t>(n) * places * s.outputs, nullptr, 0);
+            for (int o = 0; o < s.outputs; ++o) {
+                const Place* places = &sparse.places[o * sparse.most];
+                for (int first = 0; first < padded; first += PART)
+                    to_pixels(places, sparse.placed[o], &patches[first], padded, &sums[first]);
+                for (int i = 0; i < taps; ++i) own[static_cast<size_t>(o) * taps + i] += sums[i];
             }
-        std::fill(sparse.placed.begin(), sparse.placed.end(), 0);
-        sparse.add<false>(values + static_cast<size_t>(n) * places * s.outputs, nullptr, 0);
-        for (int o = 0; o < s.outputs; ++o) {
-            const Place* places = &sparse.places[o * sparse.most];
-            for (int first = 0; first < padded; first += PART)
-                to_pixels(places, sparse.placed[o], &patches[first], padded, &sums[first]);
-            for (int i = 0; i < taps; ++i) all[static_cast<size_t>(o) * taps + i] += sums[i];
         }
+        add_up(own, all);
     }
     const int64_t* sum = all.data();
     for (int o = 0; o < s.outputs; ++o, dw += taps)

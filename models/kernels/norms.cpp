@@ -8,6 +8,11 @@
 
 namespace {
 
+// Places that one thread sees to at a time: fixed, so that any number of threads gives the same.
+constexpr int64_t BLOCK = 1024;
+
+int64_t blocks(int64_t places) { return (places + BLOCK - 1) / BLOCK; }
+
 // What a norm does to its sums, and its sign's gradient: of 64 channels, from `first` on.
 struct Affine {
     float scale[BITS], offset[BITS], gamma[BITS], beta[BITS];
@@ -91,32 +96,42 @@ extern "C" {
 
 // Adds each channel's sum and sum of squares to `sums` (2, channels).
 void moments(const int16_t* y, int64_t places, int channels, double* sums) {
-    constexpr int CHUNK = 64;
-    std::vector<float> part(2 * channels);
-    float *y1 = part.data(), *y2 = y1 + channels;
-    for (int64_t from = 0; from < places; from += CHUNK) {
-        std::fill(part.begin(), part.end(), 0.0f);
-        for (int64_t p = from; p < std::min(places, from + CHUNK); ++p, y += channels)
-            for (int c = 0; c < channels; ++c) {
-                const float value = y[c];
-                y1[c] += value;
-                y2[c] += value * value;
-            }
-        for (int i = 0; i < 2 * channels; ++i) sums[i] += part[i];
+    constexpr int64_t CHUNK = 64;  // places whose sums floats hold well
+    std::vector<double> all(2 * channels);
+#pragma omp parallel num_threads(threads)
+    {
+        std::vector<double> own(2 * channels);
+        std::vector<float> part(2 * channels);
+        float *y1 = part.data(), *y2 = y1 + channels;
+#pragma omp for
+        for (int64_t from = 0; from < places; from += CHUNK) {
+            std::fill(part.begin(), part.end(), 0.0f);
+            for (int64_t p = from; p < std::min(places, from + CHUNK); ++p)
+                for (int c = 0; c < channels; ++c) {
+                    const float value = y[p * channels + c];
+                    y1[c] += value;
+                    y2[c] += value * value;
+                }
+            for (int i = 0; i < 2 * channels; ++i) own[i] += part[i];
+        }
+        add_up(own, all);  // of integers
     }
+    for (int i = 0; i < 2 * channels; ++i) sums[i] += all[i];
 }
 
 // Bits of (y * scale + offset) * gamma + beta >= 0.
 void signs(const int16_t* y, int64_t places, int channels, const float* scale, const float* offset,
            const float* gamma, const float* beta, Word* bits) {
-    for (int64_t p = 0; p < places; ++p, y += channels)
+#pragma omp parallel for num_threads(threads)
+    for (int64_t p = 0; p < places; ++p)
         for (int first = 0; first < channels; first += BITS) {
+            const int16_t* sums = y + p * channels;
             uint8_t positive[BITS];
             for (int i = 0; i < BITS; ++i) {
                 const int c = first + i;
-                positive[i] = (y[c] * scale[c] + offset[c]) * gamma[c] + beta[c] >= 0 ? 255 : 0;
+                positive[i] = (sums[c] * scale[c] + offset[c]) * gamma[c] + beta[c] >= 0 ? 255 : 0;
             }
-            *bits++ = nonzero(reinterpret_cast<const int8_t*>(positive));
+            bits[(p * channels + first) / BITS] = nonzero(reinterpret_cast<const int8_t*>(positive));
         }
 }
 
@@ -125,28 +140,41 @@ void signs(const int16_t* y, int64_t places, int channels, const float* scale, c
 void gradient_moments(const int16_t* y, const int16_t* da, const float* da_float, int64_t places,
                       int channels, const float* scale, const float* offset, const float* gamma,
                       const float* beta, int polynomial, double* sums) {
-    for (int c = 0; c < channels; c += BITS) {
-        const Affine affine(scale, offset, gamma, beta, c);
-        auto find = [&](auto from, auto kind) {
-            gradient_moments_of<std::decay_t<decltype(*from)>, kind.value>(
-                y + c, from + c, places, channels, affine, sums + c);
-        };
-        dispatch(da, da_float, polynomial, find);
-    }
+    const size_t size = 3 * static_cast<size_t>(channels);
+    std::vector<double> parts(blocks(places) * size);
+#pragma omp parallel for num_threads(threads)
+    for (int64_t block = 0; block < blocks(places); ++block)
+        for (int c = 0; c < channels; c += BITS) {
+            const Affine affine(scale, offset, gamma, beta, c);
+            const int64_t first = block * BLOCK, at = first * channels + c;
+            auto find = [&](auto from, auto kind) {
+                gradient_moments_of<std::decay_t<decltype(*from)>, kind.value>(
+                    y + at, from + at, std::min(BLOCK, places - first), channels, affine,
+                    &parts[block * size + c]);
+            };
+            dispatch(da, da_float, polynomial, find);
+        }
+    for (int64_t block = 0; block < blocks(places); ++block)
+        for (size_t i = 0; i < size; ++i) sums[i] += parts[block * size + i];
 }
 
 // p g + q + r x, rounded to 8 bits at random; `factors` (3, channels): p, q, r.
 void rounded(const int16_t* y, const int16_t* da, const float* da_float, int64_t places,
              int channels, const float* scale, const float* offset, const float* gamma,
              const float* beta, int polynomial, const float* factors, uint32_t seed, int8_t* to) {
-    for (int c = 0; c < channels; c += BITS) {
-        const Affine affine(scale, offset, gamma, beta, c);
-        auto find = [&](auto from, auto kind) {
-            rounded_of<std::decay_t<decltype(*from)>, kind.value>(
-                y + c, from + c, places, channels, affine, factors + c, seed + c, to + c);
-        };
-        dispatch(da, da_float, polynomial, find);
-    }
+#pragma omp parallel for num_threads(threads)
+    for (int64_t block = 0; block < blocks(places); ++block)
+        for (int c = 0; c < channels; c += BITS) {
+            const Affine affine(scale, offset, gamma, beta, c);
+            const int64_t first = block * BLOCK, at = first * channels + c;
+            const uint32_t own = seed + static_cast<uint32_t>(block * channels + c);
+            auto find = [&](auto from, auto kind) {
+                rounded_of<std::decay_t<decltype(*from)>, kind.value>(
+                    y + at, from + at, std::min(BLOCK, places - first), channels, affine,
+                    factors + c, own, to + at);
+            };
+            dispatch(da, da_float, polynomial, find);
+        }
 }
 
 }  // extern "C"

@@ -106,11 +106,14 @@ void sums_of_pairs(const int16_t* x, const Shape& s, int pairs, const int16_t* w
 
 extern "C" {
 
+void use_threads(int count) { threads = count; }
+
 // Weights of -1 and +1 (output, channel, row, column) as bits: (tap, word, output) for the sums,
 // (output, column, row, word) for the gradients.
 void pack_weights(const Shape* shape, const float* weights, Word* by_tap, Word* by_output) {
     const Shape& s = *shape;
     const int words = s.words(), taps = s.taps();
+#pragma omp parallel for num_threads(threads)
     for (int o = 0; o < s.outputs; ++o)
         for (int t = 0; t < taps; ++t)
             for (int word = 0; word < words; ++word) {
@@ -128,22 +131,28 @@ void pack_weights(const Shape* shape, const float* weights, Word* by_tap, Word* 
 void sums_of_bits(const Shape* shape, const Word* x, const Word* by_tap, int16_t* y,
                   uint8_t* where) {
     const Shape& s = *shape;
-    std::vector<int16_t> whole(static_cast<size_t>(s.rows()) * s.columns() * s.outputs);
     const size_t cells = static_cast<size_t>(s.pooled_rows()) * s.pooled_columns() * s.outputs;
-    for (int n = 0; n < s.images; ++n, y += cells) {
-        int16_t* to = s.pool ? whole.data() : y;
-        for (int row = 0; row < s.rows(); ++row)
-            for (int column = 0; column < s.columns(); column += 2) {
-                const Word* from = x + (static_cast<size_t>(row) * s.width + column) * s.words();
-                int16_t* sums = to + (static_cast<size_t>(row) * s.columns() + column) * s.outputs;
-                for (int o = 0; o < s.outputs; o += BITS)
-                    if (column + 1 < s.columns())
-                        sums_at<2>(from, s, by_tap + o, sums + o);
-                    else
-                        sums_at<1>(from, s, by_tap + o, sums + o);
-            }
-        if (s.pool) pool(to, s, y, where), where += cells;
-        x += static_cast<size_t>(s.height) * s.width * s.words();
+    const size_t pixels = static_cast<size_t>(s.height) * s.width;
+#pragma omp parallel num_threads(threads)
+    {
+        std::vector<int16_t> whole(static_cast<size_t>(s.rows()) * s.columns() * s.outputs);
+#pragma omp for
+        for (int n = 0; n < s.images; ++n) {
+            const Word* image = x + n * pixels * s.words();
+            int16_t* to = s.pool ? whole.data() : y + n * cells;
+            for (int row = 0; row < s.rows(); ++row)
+                for (int column = 0; column < s.columns(); column += 2) {
+                    const size_t place = static_cast<size_t>(row) * s.columns() + column;
+                    const Word* from = image + (row * s.width + column) * s.words();
+                    int16_t* sums = to + place * s.outputs;
+                    for (int o = 0; o < s.outputs; o += BITS)
+                        if (column + 1 < s.columns())
+                            sums_at<2>(from, s, by_tap + o, sums + o);
+                        else
+                            sums_at<1>(from, s, by_tap + o, sums + o);
+                }
+            if (s.pool) pool(to, s, y + n * cells, where + n * cells);
+        }
     }
 }
 
@@ -165,15 +174,22 @@ void sums_of_pixels(const Shape* shape, const uint8_t* x, const float* weights, 
                     static_cast<int16_t>(static_cast<int>(weight));
             }
     const int size = s.height * s.width * s.channels;
-    std::vector<int16_t> image(size + 1);
-    for (int n = 0; n < s.images; ++n, x += size) {
-        for (int i = 0; i < size; ++i) image[i] = static_cast<int16_t>(x[i] - 128);
-        for (int row = 0; row < s.rows(); ++row)
-            for (int column = 0; column < s.columns(); ++column, y += s.outputs)
-                for (int first = 0; first < s.outputs; first += BITS) {
-                    const int16_t* from = &image[(row * s.width + column) * s.channels];
-                    sums_of_pairs(from, s, pairs, &paired[first * 2], y + first);
-                }
+    const size_t cells = static_cast<size_t>(s.rows()) * s.columns() * s.outputs;
+#pragma omp parallel num_threads(threads)
+    {
+        std::vector<int16_t> image(size + 1);
+#pragma omp for
+        for (int n = 0; n < s.images; ++n) {
+            const uint8_t* pixels = x + static_cast<size_t>(n) * size;
+            int16_t* to = y + n * cells;
+            for (int i = 0; i < size; ++i) image[i] = static_cast<int16_t>(pixels[i] - 128);
+            for (int row = 0; row < s.rows(); ++row)
+                for (int column = 0; column < s.columns(); ++column, to += s.outputs)
+                    for (int first = 0; first < s.outputs; first += BITS) {
+                        const int16_t* from = &image[(row * s.width + column) * s.channels];
+                        sums_of_pairs(from, s, pairs, &paired[first * 2], to + first);
+                    }
+        }
     }
 }
 

@@ -26,9 +26,14 @@ BLOCKS = st.fixed_dictionaries(
 )
 
 
+@pytest.fixture(scope="module", autouse=True)
+def several_threads():
+    bitwise.kernels().use_threads(3)
+
+
 @pytest.fixture(scope="module")
 def plain():
-    """The kernels without AVX-512."""
+    """The kernels without AVX-512, in one thread."""
     return bitwise.compiled(["-march=x86-64" if "march" in f else f for f in bitwise.FLAGS])
 
 
@@ -170,14 +175,14 @@ def test_kernels_are_exact(block, pixels, processor, plain):
         assert torch.equal(at_inputs.permute(0, 3, 1, 2).double(), inputs.grad)
 
 
-def test_what_is_rounded_is_the_same_on_any_processor(plain, monkeypatch):
+def test_what_is_rounded_is_the_same_on_any_processor_and_in_any_number_of_threads(plain, monkeypatch):
     shape, x, weights, _ = drawn(
         {
-            "images": 3,
+            "images": 60,
             "channels": 64,
             "outputs": 128,
             "kernel": 3,
-            "more": (4, 3),
+            "more": (9, 10),
             "pool": True,
             "seed": 1,
         }

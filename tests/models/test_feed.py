@@ -90,6 +90,8 @@ def test_threads_are_given_back():
 
 
 def test_a_batch_larger_than_the_data_is_refused():
-    with pytest.raises(UserError, match=r"batch_size = 1198 .* 1197 training images"):
-        Feed(small.preset(training={"batch_size": 1198}), (0,))
+    for section in ("training", "teacher"):
+        wanted = {section: {"batch_size": 1198}, "distillation": {"mode": "frozen"}}
+        with pytest.raises(UserError, match=rf"{section}\] batch_size = 1198 .* 1197 training"):
+            Feed(small.preset(**wanted), (0,))
     assert Feed(small.preset(training={"batch_size": 1196}), (0,)).steps == 1

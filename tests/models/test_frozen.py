@@ -72,6 +72,27 @@ def test_only_the_teachers_that_are_missing_are_trained(tmp_path, counted):
     assert counted[2:] == [(1,)]
 
 
+def test_a_teacher_may_have_batches_of_its_own(tmp_path, counted):
+    """Then students with other batches share it."""
+    other = small.preset(
+        teacher=TEACHER | {"batch_size": 128},
+        distillation={"mode": "frozen"},
+        training={"batch_size": 60},
+    )
+    same = small.preset(
+        teacher=TEACHER, distillation={"mode": "frozen"}, training={"batch_size": 128}
+    )
+    a, b = (frozen.trained(wanted, Feed(wanted, (0,)), tmp_path) for wanted in (other, same))
+    assert counted == [(0,)]
+    small.same(a.state_dict(), b.state_dict())
+    apart = frozen.trained(other, Feed(other, (0,)), tmp_path / "apart")
+    small.same(apart.state_dict(), b.state_dict())
+    with pytest.raises(UserError, match=r"batch_size must be a multiple of shards \(2\)"):
+        small.preset(teacher={"batch_size": 3}, distillation={"mode": "frozen"})
+    with pytest.raises(UserError, match="batch_size must be left out, but for a frozen teacher"):
+        small.preset(teacher={"batch_size": 4})
+
+
 @pytest.mark.parametrize("variants", [0, 2])
 def test_kept_answers_are_those_of_the_teacher(tmp_path, variants):
     wanted = frozen_preset(small.CHANGES | {"variants": variants})
