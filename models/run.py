@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from models import frozen, start
 from models import temperature as temperatures
+from models.auxiliary import Heads
 from models.ensemble import Students, best_of
 from models.feed import Feed, evaluate, percent
 from models.loop import Rated, adam
@@ -40,6 +41,7 @@ class Run:
             seeds=(len(feed.seeds),),
             steps=options.epochs * feed.steps,
         ).to(device)
+        self.heads = Heads(preset, feed.seeds).to(device) if options.auxiliary else None
         self.optimisers = self.new_optimisers()
         self.history: list[dict[str, Any]] = []
         self.best: dict[str, Tensor] = copy.deepcopy(self.average.state_dict())
@@ -60,8 +62,9 @@ class Run:
         if self.teacher is not None:
             rate = teacher.learning_rate
             found.append((adam(self.teacher.parameters(), rate, teacher.weight_decay), rate))
-        if list(self.controller.parameters()):
-            found.append((adam(self.controller.parameters(), 0.05, 0.0), 0.05))
+        for part, rate in ((self.controller, 0.05), (self.heads, 0.001)):
+            if part is not None and list(part.parameters()):
+                found.append((adam(part.parameters(), rate, 0.0), rate))
         return found
 
     def restart(self) -> None:
@@ -72,8 +75,8 @@ class Run:
             self.average.load_state_dict(self.student.state_dict())
 
     def networks(self) -> list[nn.Module]:
-        """What learns: student, online teacher, a temperature with parameters."""
-        parts = [self.student, self.teacher, self.controller]
+        """What learns: student, online teacher, a temperature with parameters, auxiliary heads."""
+        parts = [self.student, self.teacher, self.controller, self.heads]
         return [part for part in parts if part is not None]
 
     def close_epoch(self, row: dict[str, Any], seconds: float) -> None:
@@ -91,8 +94,9 @@ class Run:
         parts: dict[str, Any] = {"student": self.student, "controller": self.controller}
         if self.average is not self.student:
             parts["average"] = self.average
-        if self.teacher is not None:
-            parts["teacher"] = self.teacher
+        for name in ("teacher", "heads"):
+            if getattr(self, name) is not None:
+                parts[name] = getattr(self, name)
         return parts | {f"optimiser{i}": o for i, (o, _) in enumerate(self.optimisers)}
 
     def state_dict(self) -> dict[str, Any]:
