@@ -26,7 +26,6 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -142,17 +141,12 @@ def _processor() -> str:
     return next((line for line in lines if line.startswith("flags")), platform.machine())
 
 
-def features(
-    network: Students, images: Tensor, weights: Sequence[Tensor]
-) -> tuple[Tensor, list[Tensor]]:
+def features(network: Students, images: Tensor, weights: Sequence[Tensor]) -> Tensor:
     """What the students' convolutions make of uint8 images (N, S * C, H, W), seed by seed.
 
-    `weights` as of `Students.weights`. Returns (N, S * C' * H' * W') of -1 and +1, and the
-    activations (N, S * C, H, W) behind each pool if the network listens to them.
+    `weights` as of `Students.weights`. Returns (N, S * C' * H' * W') of -1 and +1.
     """
-    count = network.convolutions
-    found: list[Tensor] = []
-    behind_pools: list[Sequence[Tensor]] = []
+    count, found = network.convolutions, []
     norms = [cast("Norm", norm) for norm in network.norms[:count]]
     noted: list[list[Tensor]] = []
     for seed, own in enumerate(images.chunk(network.seeds, 1)):
@@ -162,14 +156,11 @@ def features(
         ]
         draws = network.rounding[seed] if network.rounding else None  # this pass's own
         way = _Way(network, seed, draws, [])
-        last, *others = _Features.apply(way, own, *(p for three in convolutions for p in three))
-        found.append(last)
-        behind_pools.append(others)
+        found.append(_Features.apply(way, own, *(p for three in convolutions for p in three)))
         noted.append(way.noted)
     for norm, *notes in zip(norms, *noted, strict=True) if network.training else ():
         norm.noted.append(torch.stack(notes, 1))
-    side_by_side = [torch.cat(parts, 1) for parts in zip(*behind_pools, strict=True)]
-    return torch.cat([x.flatten(1) for x in found], 1), side_by_side
+    return torch.cat([x.flatten(1) for x in found], 1)
 
 
 @dataclass
@@ -199,9 +190,7 @@ class _Way:
 
 class _Features(torch.autograd.Function):
     @staticmethod
-    def forward(  # type: ignore[override]
-        ctx, way: _Way, images: Tensor, *parameters: Tensor
-    ) -> tuple[Tensor, ...]:
+    def forward(ctx, way: _Way, images: Tensor, *parameters: Tensor) -> Tensor:  # type: ignore[override]
         network = way.network
         x = images.permute(0, 2, 3, 1).contiguous()
         blocks: list[_Block] = []
@@ -213,8 +202,7 @@ class _Features(torch.autograd.Function):
             x = _signs(block)
             blocks.append(block)
         ctx.blocks, ctx.way = blocks, way
-        ctx.read = sorted(network.pooled) if network.listens else []
-        return (_unpacked(x), *(_unpacked(blocks[i + 1].inputs) for i in ctx.read))
+        return _unpacked(x)
 
     @staticmethod
     def backward(ctx, *gradients: Tensor) -> Any:  # type: ignore[override]
@@ -222,12 +210,8 @@ class _Features(torch.autograd.Function):
         polynomial = ESTIMATORS.index(way.network.options.estimator)
         above: Tensor = gradients[0].permute(0, 2, 3, 1).contiguous().float()
         unit = 1.0
-        others = dict(zip(ctx.read, gradients[1:], strict=True))
         found: list[Tensor] = []
-        for i, block in reversed(list(enumerate(ctx.blocks))):
-            if i in others:
-                above = (unit * above + others[i].permute(0, 2, 3, 1)).contiguous()
-                unit = 1.0
+        for block in reversed(ctx.blocks):
             seed = int(torch.randint(2**31, (1,), generator=way.draws))
             values, unit, at_norm = _rounded(block, above, unit, polynomial, seed)
             above, at_weight = _gradients(block, values, unit)
@@ -281,8 +265,8 @@ def _signs(block: _Block) -> Tensor:
 
 def _unpacked(bits: Tensor) -> Tensor:
     """Bits (N, H, W, words) as -1 and +1, (N, C, H, W)."""
-    ones = np.unpackbits(bits.numpy().view(np.uint8), axis=-1, bitorder="little")
-    return torch.from_numpy(ones).float().mul_(2).sub_(1).permute(0, 3, 1, 2)
+    ones = (bits[..., None] >> torch.arange(WORD)) & 1
+    return (2 * ones - 1).flatten(3).permute(0, 3, 1, 2).float()
 
 
 def _rounded(

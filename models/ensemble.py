@@ -185,7 +185,6 @@ class Students(nn.Module):
         self.binarise, self.progress = True, 0.0
         self.bitwise = options.bitwise
         self.rounding: list[torch.Generator] = []  # of bitwise gradients, one a seed
-        self.behind_pools: list[Tensor] = []  # activations of the last pass, for `auxiliary`
         layers = students.convolutions(data.shape[0], student)
         products: list[Product] = [
             Convolution(seeds, i, layer, students.least(student, i == 0), options)
@@ -223,10 +222,8 @@ class Students(nn.Module):
         dtype = self.dtype if self.training else torch.float32  # exact sums where it counts
         first = 0
         if self.bitwise and self.binarise and images.device.type == "cpu":
-            x, self.behind_pools = bitwise.features(self, images, weights)
-            x, first = x.to(dtype), self.convolutions
+            x, first = bitwise.features(self, images, weights).to(dtype), self.convolutions
         else:
-            self.behind_pools = []
             x = images.to(dtype) - 128
             if not self.pixels:
                 x = binary.sign(x)
@@ -248,15 +245,8 @@ class Students(nn.Module):
             x = F.max_pool2d(x, 2) if before else x
             x = binary.sign(self.norms[i](x), estimator, progress)
             x = F.max_pool2d(x, 2) if i in self.pooled and not before else x
-            if i in self.pooled and self.listens:
-                self.behind_pools.append(x)
         logits = x.float().view(len(x), self.seeds, self.classes).transpose(0, 1)
         return self.norm(logits)
-
-    @property
-    def listens(self) -> bool:
-        """Whether somebody reads the activations behind the pools."""
-        return self.training and self.options.auxiliary > 0
 
     @torch.no_grad()
     def constrain(self) -> None:

@@ -43,7 +43,7 @@ def _rules(preset: Preset) -> Iterator[Rule]:
         "teacher": _teacher(preset.teacher, preset.distillation.mode, preset.training.shards),
         "distillation": _distillation(preset.distillation),
         "augmentation": _augmentation(preset.augmentation, side),
-        "training": [*_training(preset.training), *_bitwise(preset), _auxiliary(preset)],
+        "training": [*_training(preset.training), *_bitwise(preset)],
         "hardware": _hardware(preset.hardware),
     }
     for section, rules in sections.items():
@@ -134,16 +134,6 @@ def _training(t: Training) -> list[Rule]:
         (t.precision in ("float32", "bfloat16"), "precision", "float32 or bfloat16"),
         (t.threads >= 0, "threads", ">= 0"),
     ]
-
-
-def _auxiliary(preset: Preset) -> Rule:
-    strength = preset.training.auxiliary
-    pools = len(preset.student.convolutions) > 1  # behind all blocks but the last
-    return (
-        strength == 0 or (strength > 0 and pools),
-        "auxiliary",
-        ">= 0, and 0 for a student without a pool",
-    )
 
 
 def _bitwise(preset: Preset) -> list[Rule]:

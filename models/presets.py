@@ -58,10 +58,9 @@ class Teacher:
 
     `hidden`: neurons of each hidden layer of a multi-layer perceptron. `convolutions`: channels of
     the blocks of a convolutional teacher, in place of it. `dropout`: probability after each hidden
-    layer. `epochs`: of a frozen teacher's own training, before the student's; `batch_size`: of
-    that, 0 for the student's. `muon_rate`: learning rate of Muon, which then trains a frozen
-    teacher's convolutions (and alone has `weight_decay`); 0 leaves them to AdamW, which has
-    `learning_rate`.
+    layer. `epochs`: of a frozen teacher's own training, before the student's; `batch_size`: of that,
+    0 for the student's. `muon_rate`: learning rate of Muon, which then trains a frozen teacher's convolutions (and alone has `weight_decay`);
+    0 leaves them to AdamW, which has `learning_rate`.
     """
 
     hidden: tuple[int, ...] = (256, 256)
@@ -129,17 +128,15 @@ class Training:
     models/zoo, named after its weights, whose student the training goes on from as after a restart
     (`models.start`); "" begins from random weights.
     `initial`: bound of the uniform latent weights at the start; small ones change sign sooner.
-    `auxiliary`: weight of the losses of classifiers behind each pool (`models.auxiliary`), which
-    falls to 0 in each stage. `ema`: decay of the average that is evaluated, 0 for none;
-    `recalibrate`: batches whose statistics then replace those of its batch norms. `pool_first`: the
-    max-pool in front of the batch norm, which is the same network as long as the norm's scale is
-    positive (it is kept so), and learns better. `precision`: "float32" or "bfloat16" of the matrix
-    products. `bitwise`: on a CPU, the convolutions bit by bit, with gradients rounded at random
-    (`models.bitwise`, which takes a C++ compiler). `compile`: let torch compile the students, which
-    takes one too, and a minute. `shards`: parts of a batch that are normalised apart, and that
-    processes can share. `threads`: torch threads on a CPU (sums over threads round differently, so
-    the same seed gives the same numbers on every machine only with the same count); 0 leaves
-    torch's choice.
+    `ema`: decay of the average that is evaluated, 0 for none; `recalibrate`: batches
+    whose statistics then replace those of its batch norms. `pool_first`: the max-pool in front of
+    the batch norm, which is the same network as long as the norm's scale is positive (it is kept
+    so), and learns better. `precision`: "float32" or "bfloat16" of the matrix products. `bitwise`:
+    on a CPU, the convolutions bit by bit, with gradients rounded at random (`models.bitwise`, which
+    takes a C++ compiler). `compile`: let torch compile the students, which takes one too, and a
+    minute. `shards`: parts of a batch that are normalised apart, and that processes can share.
+    `threads`: torch threads on a CPU (sums over threads round differently, so the same seed gives
+    the same numbers on every machine only with the same count); 0 leaves torch's choice.
     """
 
     epochs: int
@@ -156,7 +153,6 @@ class Training:
     restart_rate: float = 1.0
     start: str = ""
     initial: float = 1.0
-    auxiliary: float = 0.0
     ema: float = 0.0
     recalibrate: int = 20
     pool_first: bool = True
@@ -248,7 +244,7 @@ class Preset:
 
 
 LATER = {  # options that came later
-    "training": ("initial", "restarts", "restart_rate", "start", "bitwise", "auxiliary"),
+    "training": ("initial", "restarts", "restart_rate", "start", "bitwise"),
     "student": ("padding", "separable", "shortcuts", "average"),
     "teacher": ("muon_rate", "batch_size"),
 }

@@ -11,7 +11,6 @@ from torch import Tensor, nn
 
 from models import frozen, start
 from models import temperature as temperatures
-from models.auxiliary import Heads
 from models.ensemble import Students, best_of
 from models.feed import Feed, evaluate, percent
 from models.loop import Rated, adam
@@ -41,7 +40,6 @@ class Run:
             seeds=(len(feed.seeds),),
             steps=options.epochs * feed.steps,
         ).to(device)
-        self.heads = Heads(preset, feed.seeds).to(device) if options.auxiliary else None
         self.optimisers = self.new_optimisers()
         self.history: list[dict[str, Any]] = []
         self.best: dict[str, Tensor] = copy.deepcopy(self.average.state_dict())
@@ -62,9 +60,8 @@ class Run:
         if self.teacher is not None:
             rate = teacher.learning_rate
             found.append((adam(self.teacher.parameters(), rate, teacher.weight_decay), rate))
-        for part, rate in ((self.controller, 0.05), (self.heads, 0.001)):
-            if part is not None and list(part.parameters()):
-                found.append((adam(part.parameters(), rate, 0.0), rate))
+        if list(self.controller.parameters()):
+            found.append((adam(self.controller.parameters(), 0.05, 0.0), 0.05))
         return found
 
     def restart(self) -> None:
@@ -75,8 +72,8 @@ class Run:
             self.average.load_state_dict(self.student.state_dict())
 
     def networks(self) -> list[nn.Module]:
-        """What learns: student, online teacher, a temperature with parameters, auxiliary heads."""
-        parts = [self.student, self.teacher, self.controller, self.heads]
+        """What learns: student, online teacher, a temperature with parameters."""
+        parts = [self.student, self.teacher, self.controller]
         return [part for part in parts if part is not None]
 
     def close_epoch(self, row: dict[str, Any], seconds: float) -> None:
@@ -94,9 +91,8 @@ class Run:
         parts: dict[str, Any] = {"student": self.student, "controller": self.controller}
         if self.average is not self.student:
             parts["average"] = self.average
-        for name in ("teacher", "heads"):
-            if getattr(self, name) is not None:
-                parts[name] = getattr(self, name)
+        if self.teacher is not None:
+            parts["teacher"] = self.teacher
         return parts | {f"optimiser{i}": o for i, (o, _) in enumerate(self.optimisers)}
 
     def state_dict(self) -> dict[str, Any]:

@@ -228,10 +228,10 @@ class BinaryNetwork(nn.Module):
         return x
 
 
-def map_shapes(shape: tuple[int, int, int], options: Student) -> list[tuple[int, int, int]]:
-    """(C, H, W) behind each convolution and its pool; `UserError` if nothing is left of it."""
+def feature_shape(shape: tuple[int, int, int], options: Student) -> tuple[int, int, int]:
+    """(C, H, W) of what the fully connected layers read; `UserError` if nothing is left of it."""
     channels, height, width = shape
-    block, found = 0, []
+    block = 0
     for conv in (layers := convolutions(channels, options)):
         channels, lost = conv.outputs, conv.kernel - 1 - 2 * conv.padding
         height, width = height - lost, width - lost
@@ -243,14 +243,7 @@ def map_shapes(shape: tuple[int, int, int], options: Student) -> list[tuple[int,
                 f"of an image of {shape[1]} x {shape[2]}; take fewer convolutions"
             )
         block += conv.pool
-        found.append((channels, height, width))
-    return found
-
-
-def feature_shape(shape: tuple[int, int, int], options: Student) -> tuple[int, int, int]:
-    """(C, H, W) of what the fully connected layers read; `UserError` if nothing is left of it."""
-    last = [shape, *map_shapes(shape, options)][-1]
-    return (last[0], 1, 1) if options.average else last
+    return (channels, 1, 1) if options.average else (channels, height, width)
 
 
 def build(preset: Preset) -> BinaryNetwork:

@@ -16,7 +16,6 @@ import sys
 import time
 from collections.abc import Sequence
 from contextlib import nullcontext
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -168,7 +167,7 @@ def one_step(
     weights = run.student.weights()
     leaves = [weight.detach().requires_grad_() for weight in weights]
     parts = {shard: rows[:, shard * size : (shard + 1) * size] for shard in mine}
-    taught, learnt, on_the_way = {}, {}, {}
+    taught, learnt = {}, {}
     for shard, part in parts.items():
         images = feed.side_by_side(changes.apply(feed.images(part), part))
         if run.teacher is not None:
@@ -178,7 +177,6 @@ def one_step(
             taught[shard] = answers.gather(1, part[..., None].expand(-1, -1, answers.shape[-1]))
         run.student.rounding = [generator(s, ROUNDING, step, shard) for s in feed.seeds]
         learnt[shard] = run.student(images, leaves)
-        on_the_way[shard] = run.heads(run.student.behind_pools) if run.heads else []
         taught.setdefault(shard, torch.zeros_like(learnt[shard]))
 
     labels = feed.labels(rows)
@@ -200,14 +198,13 @@ def one_step(
         learns = gate.teacher_learns(seen.teacher, seen.student, labels)
 
     total, measured = torch.zeros((), device=feed.device), {}
-    strength = options.auxiliary * (1 - run.student.progress)
     right = (seen.student.argmax(-1) == labels).float()
     for shard in mine:
         span = slice(shard * size, (shard + 1) * size)
         # copies, so that a learned temperature's gradients are summed within each shard first
         soft = temperatures.Softness(*(t.clone() for t in softness.shard(shard, options.shards)))
-        loss_of = partial(
-            losses.student_loss,
+        student_loss = losses.student_loss(
+            student=learnt[shard],
             teacher=taught[shard].detach(),
             labels=labels[:, span],
             softness=soft,
@@ -218,9 +215,6 @@ def one_step(
             standardise=wanted.standardise,
             scale_by_t2=wanted.scale_by_t2,
         )
-        student_loss = loss_of(student=learnt[shard])
-        for logits in on_the_way[shard]:
-            total = total + strength * loss_of(student=logits).sum() / options.shards
         teacher_loss = torch.zeros_like(student_loss)
         if run.teacher is not None:
             teacher_loss = learns * losses.teacher_loss(

@@ -35,7 +35,7 @@ CASES = {
     ),
     "convolutions bit by bit": small.preset(
         student={"input": "pixels", "convolutions": ((64, 64), (64,)), "kernel": 2, "hidden": (9,)},
-        training={"epochs": 1, "bitwise": True, "auxiliary": 0.3, "ema": 0.9},
+        training={"epochs": 1, "bitwise": True, "ema": 0.9},
         augmentation=small.CHANGES | {"variants": 1},
         distillation={"mode": "frozen"},
     ),
