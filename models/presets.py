@@ -58,9 +58,10 @@ class Teacher:
 
     `hidden`: neurons of each hidden layer of a multi-layer perceptron. `convolutions`: channels of
     the blocks of a convolutional teacher, in place of it. `dropout`: probability after each hidden
-    layer. `epochs`: of a frozen teacher's own training, before the student's; `batch_size`: of that,
-    0 for the student's. `muon_rate`: learning rate of Muon, which then trains a frozen teacher's convolutions (and alone has `weight_decay`);
-    0 leaves them to AdamW, which has `learning_rate`.
+    layer. `epochs`: of a frozen teacher's own training, before the student's; `batch_size`: of
+    that, 0 for the student's. `muon_rate`: learning rate of Muon, which then trains a frozen
+    teacher's convolutions (and alone has `weight_decay`); 0 leaves them to AdamW, which has
+    `learning_rate`.
     """
 
     hidden: tuple[int, ...] = (256, 256)

@@ -175,7 +175,7 @@ def test_kernels_are_exact(block, pixels, processor, plain):
         assert torch.equal(at_inputs.permute(0, 3, 1, 2).double(), inputs.grad)
 
 
-def test_what_is_rounded_is_the_same_on_any_processor_and_in_any_number_of_threads(plain, monkeypatch):
+def test_what_is_rounded_is_the_same_anywhere(plain, monkeypatch):
     shape, x, weights, _ = drawn(
         {
             "images": 60,
