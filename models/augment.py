@@ -83,9 +83,9 @@ class Changes:
             xs = _reflect(xs + self.dx.gather(1, rows).reshape(-1, 1), width)
         if self.flip is not None:
             xs = torch.where(self.flip.gather(1, rows).reshape(-1, 1), width - 1 - xs, xs)
-        which = torch.arange(len(flat), device=device)[:, None, None, None]
-        channel = torch.arange(channels, device=device)[None, :, None, None]
-        return flat[which, channel, ys[:, None, :, None], xs[:, None, None, :]].view_as(images)
+        pixels = (ys[:, :, None] * width + xs[:, None, :]).flatten(1)
+        pixels = pixels[:, None].expand(-1, channels, -1)
+        return flat.flatten(2).gather(2, pixels).view_as(images)
 
 
 def _reflect(index: Tensor, size: int) -> Tensor:

@@ -149,14 +149,12 @@ def features(network: Students, images: Tensor, weights: Sequence[Tensor]) -> Te
     count, found = network.convolutions, []
     norms = [cast("Norm", norm) for norm in network.norms[:count]]
     noted: list[list[Tensor]] = []
+    layers = zip(weights[:count], norms, strict=True)
+    parameters = [p.unbind(0) for w, norm in layers for p in (w, norm.weight, norm.bias)]
     for seed, own in enumerate(images.chunk(network.seeds, 1)):
-        convolutions = [
-            (weight[seed], norm.weight[seed], norm.bias[seed])
-            for weight, norm in zip(weights[:count], norms, strict=True)
-        ]
         draws = network.rounding[seed] if network.rounding else None  # this pass's own
         way = _Way(network, seed, draws, [])
-        found.append(_Features.apply(way, own, *(p for three in convolutions for p in three)))
+        found.append(_Features.apply(way, own, *(p[seed] for p in parameters)))
         noted.append(way.noted)
     for norm, *notes in zip(norms, *noted, strict=True) if network.training else ():
         norm.noted.append(torch.stack(notes, 1))
@@ -239,16 +237,19 @@ def _sums(
 
 def _normalise(norm: Norm, sums: Tensor, way: _Way) -> tuple[Tensor, Tensor]:
     """Scale and offset of a norm before its own parameters; in training of the batch itself."""
-    mean, var = norm.running_mean[way.seed].double(), norm.running_var[way.seed].double()
+    count, channels = sums.numel() // sums.shape[-1], sums.shape[-1]
     if norm.training:
-        count, channels = sums.numel() // sums.shape[-1], sums.shape[-1]
-        totals = torch.zeros(2, channels, dtype=torch.float64)
-        _call("moments", sums, count, channels, totals)
-        mean = totals[0] / count
-        var = totals[1] / count - mean**2
-        way.noted.append(torch.stack((mean, var * count / (count - 1))).float())
-    scale = 1 / (var + norm.eps).sqrt()
-    return scale.float(), (-mean * scale).float()
+        noted, scale, offset = (
+            torch.empty(2, channels),
+            torch.empty(channels),
+            torch.empty(channels),
+        )
+        _call("moments", sums, count, channels, norm.eps, noted, scale, offset)
+        way.noted.append(noted)
+        return scale, offset
+    mean, var = norm.running_mean[way.seed].double(), norm.running_var[way.seed].double()
+    factor = 1 / (var + norm.eps).sqrt()
+    return factor.float(), (-mean * factor).float()
 
 
 def _affine(block: _Block) -> tuple[Tensor, ...]:
@@ -280,18 +281,14 @@ def _rounded(
     count, channels = sums.numel() // sums.shape[-1], sums.shape[-1]
     integers, floats = (above, None) if above.dtype == torch.int16 else (None, above)
     inputs = (sums, integers, floats, count, channels, *_affine(block), polynomial)
-    totals = torch.zeros(3, channels, dtype=torch.float64)
-    _call("gradient_moments", *inputs, totals)
-    at_beta, at_gamma, squares = totals
-    # d loss / d sum = s (g - mean g - x mean g x), s = gamma scale, x the normalised sum
-    slope = (block.gamma * block.scale).double()
-    mean, along = at_beta / count, at_gamma / count
-    power = (slope**2 * (squares / count - mean**2 - along**2)).clamp(min=0).mean()
-    step = STEP * float(power.sqrt()) or 1.0
-    factors = (slope / step * torch.stack((torch.ones_like(mean), -mean, -along))).float()
+    totals = torch.empty(2, channels, dtype=torch.float64)
+    squares = torch.empty(channels, dtype=torch.float64)
+    _call("gradient_moments", *inputs, totals, squares)
+    step = STEP * float(squares.mean().sqrt()) or 1.0
     values = torch.empty(sums.shape, dtype=torch.int8)
-    _call("rounded", *inputs, factors, seed, values)
-    return values, step * unit, [(unit * part).float() for part in (at_gamma, at_beta)]
+    _call("rounded", *inputs, totals, step, seed, values)
+    at_beta, at_gamma = (unit * totals).float()
+    return values, step * unit, [at_gamma, at_beta]
 
 
 def _gradients(block: _Block, values: Tensor, unit: float) -> tuple[Tensor, Tensor]:
@@ -320,7 +317,7 @@ def _call(name: str, *arguments: Any) -> None:
         elif a is None:
             converted.append(ctypes.c_void_p(None))
         elif isinstance(a, float):
-            converted.append(ctypes.c_float(a))
+            converted.append(ctypes.c_double(a))
         else:
             converted.append(ctypes.c_int64(int(a)))
     function = getattr(kernels(), name)

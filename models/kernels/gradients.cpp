@@ -354,12 +354,13 @@ extern "C" {
 // From the rounded gradient at the (pooled) sums: that at the activations `dx` (image, row, column,
 // channel), and that at the weights `dw` (output, channel, row, column), times `unit`.
 void gradients_of_bits(const Shape* shape, const Word* x, const Word* by_output,
-                       const int8_t* values, const uint8_t* where, float unit, int16_t* dx,
+                       const int8_t* values, const uint8_t* where, double unit, int16_t* dx,
                        float* dw) {
     const Shape& s = *shape;
     const int cells = s.pooled_rows() * s.pooled_columns();
     const size_t words = static_cast<size_t>(s.height) * s.width * s.words();
     const size_t weights = static_cast<size_t>(s.taps()) * s.channels;
+    const float factor = static_cast<float>(unit);
     static constexpr decltype(&to_inputs<1>) KERNELS[] = {
         to_inputs<1>, to_inputs<2>, to_inputs<3>, to_inputs<4>, to_inputs<5>};
     const auto kernel_of_inputs = KERNELS[s.kernel - 1];
@@ -390,14 +391,14 @@ void gradients_of_bits(const Shape* shape, const Word* x, const Word* by_output,
             float* to = dw + o * weights;
             for (int t = 0; t < s.taps(); ++t)
                 for (int c = 0; c < s.channels; ++c)  // where +1, less where -1
-                    to[c * s.taps() + t] = unit * static_cast<float>(2 * *sum++ - totals[o]);
+                    to[c * s.taps() + t] = factor * static_cast<float>(2 * *sum++ - totals[o]);
         }
     }
 }
 
 // The gradient at the weights that read pixels - 128, `dw` (output, channel, row, column), times
 // `unit`.
-void gradients_of_pixels(const Shape* shape, const uint8_t* x, const int8_t* values, float unit,
+void gradients_of_pixels(const Shape* shape, const uint8_t* x, const int8_t* values, double unit,
                          float* dw) {
     const Shape& s = *shape;
     const int run = s.kernel * s.channels, taps = s.kernel * run, places = s.rows() * s.columns();
@@ -433,11 +434,12 @@ void gradients_of_pixels(const Shape* shape, const uint8_t* x, const int8_t* val
         }
         add_up(own, all);
     }
+    const float factor = static_cast<float>(unit);
     const int64_t* sum = all.data();
     for (int o = 0; o < s.outputs; ++o, dw += taps)
         for (int t = 0; t < s.taps(); ++t)
             for (int c = 0; c < s.channels; ++c)
-                dw[c * s.taps() + t] = unit * static_cast<float>(*sum++);
+                dw[c * s.taps() + t] = factor * static_cast<float>(*sum++);
 }
 
 }  // extern "C"

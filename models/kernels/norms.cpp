@@ -94,8 +94,10 @@ void dispatch(const int16_t* integers, const float* floats, int polynomial, F fi
 
 extern "C" {
 
-// Adds each channel's sum and sum of squares to `sums` (2, channels).
-void moments(const int16_t* y, int64_t places, int channels, double* sums) {
+// Each channel's mean and unbiased variance, `noted` (2, channels), and the scale and offset that
+// make its sums of mean 0 and variance 1.
+void moments(const int16_t* y, int64_t places, int channels, double eps, float* noted,
+             float* scale, float* offset) {
     constexpr int64_t CHUNK = 64;  // places whose sums floats hold well
     std::vector<double> all(2 * channels);
 #pragma omp parallel num_threads(threads)
@@ -116,7 +118,14 @@ void moments(const int16_t* y, int64_t places, int channels, double* sums) {
         }
         add_up(own, all);  // of integers
     }
-    for (int i = 0; i < 2 * channels; ++i) sums[i] += all[i];
+    for (int c = 0; c < channels; ++c) {
+        const double mean = all[c] / places, variance = all[channels + c] / places - mean * mean;
+        const double factor = 1 / std::sqrt(variance + eps);
+        noted[c] = static_cast<float>(mean);
+        noted[channels + c] = static_cast<float>(variance * places / (places - 1));
+        scale[c] = static_cast<float>(factor);
+        offset[c] = static_cast<float>(-mean * factor);
+    }
 }
 
 // Bits of (y * scale + offset) * gamma + beta >= 0.
@@ -135,11 +144,14 @@ void signs(const int16_t* y, int64_t places, int channels, const float* scale, c
         }
 }
 
-// Adds to `sums` (3, channels) the sums of g, g x and g g: x the normalised sums, g the gradient at
-// the norm's outputs, which is `da` (or `da_float`) where the sign lets it pass.
+// Of each channel: the sums of g and g x, `sums` (2, channels), and the mean square of the gradient
+// at its sums, `squares`. x: the normalised sums; g: the gradient at the norm's outputs, which is
+// `da` (or `da_float`) where the sign lets it pass.
+//
+// d loss / d sum = s (g - mean g - x mean g x), s = gamma scale
 void gradient_moments(const int16_t* y, const int16_t* da, const float* da_float, int64_t places,
                       int channels, const float* scale, const float* offset, const float* gamma,
-                      const float* beta, int polynomial, double* sums) {
+                      const float* beta, int polynomial, double* sums, double* squares) {
     const size_t size = 3 * static_cast<size_t>(channels);
     std::vector<double> parts(blocks(places) * size);
 #pragma omp parallel for num_threads(threads)
@@ -154,14 +166,31 @@ void gradient_moments(const int16_t* y, const int16_t* da, const float* da_float
             };
             dispatch(da, da_float, polynomial, find);
         }
+    std::vector<double> totals(size);
     for (int64_t block = 0; block < blocks(places); ++block)
-        for (size_t i = 0; i < size; ++i) sums[i] += parts[block * size + i];
+        for (size_t i = 0; i < size; ++i) totals[i] += parts[block * size + i];
+    std::copy(totals.begin(), totals.begin() + 2 * channels, sums);
+    for (int c = 0; c < channels; ++c) {
+        const double slope = gamma[c] * scale[c];
+        const double mean = totals[c] / places, along = totals[channels + c] / places;
+        const double left = totals[2 * channels + c] / places - mean * mean - along * along;
+        squares[c] = std::max(0.0, slope * slope * left);
+    }
 }
 
-// p g + q + r x, rounded to 8 bits at random; `factors` (3, channels): p, q, r.
+// The gradient at the sums in multiples of `step`, rounded to 8 bits at random; `sums` as
+// `gradient_moments` leaves them.
 void rounded(const int16_t* y, const int16_t* da, const float* da_float, int64_t places,
              int channels, const float* scale, const float* offset, const float* gamma,
-             const float* beta, int polynomial, const float* factors, uint32_t seed, int8_t* to) {
+             const float* beta, int polynomial, const double* sums, double step, uint32_t seed,
+             int8_t* to) {
+    std::vector<float> factors(3 * channels);  // p, q, r: the gradient is p g + q + r x
+    for (int c = 0; c < channels; ++c) {
+        const double slope = gamma[c] * scale[c] / step;
+        factors[c] = static_cast<float>(slope);
+        factors[channels + c] = static_cast<float>(slope * -(sums[c] / places));
+        factors[2 * channels + c] = static_cast<float>(slope * -(sums[channels + c] / places));
+    }
 #pragma omp parallel for num_threads(threads)
     for (int64_t block = 0; block < blocks(places); ++block)
         for (int c = 0; c < channels; c += BITS) {
@@ -171,7 +200,7 @@ void rounded(const int16_t* y, const int16_t* da, const float* da_float, int64_t
             auto find = [&](auto from, auto kind) {
                 rounded_of<std::decay_t<decltype(*from)>, kind.value>(
                     y + at, from + at, std::min(BLOCK, places - first), channels, affine,
-                    factors + c, own, to + at);
+                    &factors[c], own, to + at);
             };
             dispatch(da, da_float, polynomial, find);
         }
