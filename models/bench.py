@@ -31,7 +31,7 @@ import torch
 from tqdm import tqdm
 
 from flow.errors import UserError
-from models import data, presets, train
+from models import bitwise, data, presets, train
 from models.checkpoint import write_json
 from models.data import DATASETS, Images
 from models.feed import Feed, evaluate, threads
@@ -124,7 +124,11 @@ def bench_bits(turns: int = TURNS, count: int = 1, images: int = 1000) -> dict[s
     rest, test, source = given(name, images + DATASETS[name].validation)
     shown = images // options.batch_size * options.batch_size
     contestants = {}
-    with tempfile.TemporaryDirectory(prefix="bench-") as text, threads(count):
+    with (
+        tempfile.TemporaryDirectory(prefix="bench-") as text,
+        threads(count),
+        bitwise.kernel_threads(count),
+    ):
         with kept(name, rest, test):
             for label, bits in ((BY_TORCH, False), (BY_BITS, True)):
                 wanted = replace(preset, training=replace(options, bitwise=bits))

@@ -20,7 +20,8 @@ import os
 import platform
 import shutil
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -89,8 +90,23 @@ def kernels() -> ctypes.CDLL:
     """
     found = compiled(FLAGS)
     wanted = os.environ.get("OMP_NUM_THREADS", "")
-    found.use_threads(int(wanted) if wanted.isdecimal() else len(os.sched_getaffinity(0)))
+    _threads_of(found).value = int(wanted) if wanted.isdecimal() else len(os.sched_getaffinity(0))
     return found
+
+
+def _threads_of(library: ctypes.CDLL) -> ctypes.c_int:
+    return ctypes.c_int.in_dll(library, "kernel_threads")
+
+
+@contextmanager
+def kernel_threads(count: int) -> Iterator[None]:
+    """Let the kernels use so many threads within."""
+    threads = _threads_of(kernels())
+    before, threads.value = threads.value, count
+    try:
+        yield
+    finally:
+        threads.value = before
 
 
 def compiled(flags: Sequence[str]) -> ctypes.CDLL:

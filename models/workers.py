@@ -130,7 +130,8 @@ def processes(count: int) -> Iterator[Engine]:
         yield Here()
         return
     context = multiprocessing.get_context("spawn")  # a forked torch does not start its threads
-    pool = ProcessPoolExecutor(count, context, initializer=_settle)
+    each = max(1, len(os.sched_getaffinity(0)) // count)
+    pool = ProcessPoolExecutor(count, context, initializer=_settle, initargs=(each,))
     try:
         yield Processes(count, pool)
     except BaseException:
@@ -141,8 +142,12 @@ def processes(count: int) -> Iterator[Engine]:
         pool.shutdown(cancel_futures=True)
 
 
-def _settle() -> None:
-    """At the start of a worker: it ends with the process that started it, however that ends."""
+def _settle(processors: int) -> None:
+    """At the start of a worker: it has its share of the processors (for `models.bitwise`).
+
+    It ends with the process that started it, however that ends.
+    """
+    os.environ.setdefault("OMP_NUM_THREADS", str(processors))
     parent = multiprocessing.parent_process()
     assert parent
 

@@ -33,7 +33,7 @@ struct Shape {  // one convolution without border; `pool`: a 2 x 2 max-pool foll
     int taps() const { return kernel * kernel; }
 };
 
-inline int threads = 1;  // of every kernel; their number changes no result
+extern int kernel_threads;  // their number changes no result
 
 struct Range {
     int from, to;

@@ -366,7 +366,7 @@ void gradients_of_bits(const Shape* shape, const Word* x, const Word* by_output,
     const auto kernel_of_inputs = KERNELS[s.kernel - 1];
     std::vector<int64_t> totals(s.outputs);
     std::vector<int32_t> sums(weights * s.outputs);  // (output, tap, channel)
-#pragma omp parallel num_threads(threads)
+#pragma omp parallel num_threads(kernel_threads)
     {
         const Range images = own_part(s.images);
         const int group = std::max(1, std::min(200 / cells, images.to - images.from));
@@ -407,7 +407,7 @@ void gradients_of_pixels(const Shape* shape, const uint8_t* x, const int8_t* val
     Shape plain = s;
     plain.pool = 0;
     plain.channels = BITS;
-#pragma omp parallel num_threads(threads)
+#pragma omp parallel num_threads(kernel_threads)
     {
         const Range images = own_part(s.images);
         std::vector<int16_t> patches(static_cast<size_t>(s.height) * s.width * padded);

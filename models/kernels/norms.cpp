@@ -100,7 +100,7 @@ void moments(const int16_t* y, int64_t places, int channels, double eps, float* 
              float* scale, float* offset) {
     constexpr int64_t CHUNK = 64;  // places whose sums floats hold well
     std::vector<double> all(2 * channels);
-#pragma omp parallel num_threads(threads)
+#pragma omp parallel num_threads(kernel_threads)
     {
         std::vector<double> own(2 * channels);
         std::vector<float> part(2 * channels);
@@ -131,7 +131,7 @@ void moments(const int16_t* y, int64_t places, int channels, double eps, float* 
 // Bits of (y * scale + offset) * gamma + beta >= 0.
 void signs(const int16_t* y, int64_t places, int channels, const float* scale, const float* offset,
            const float* gamma, const float* beta, Word* bits) {
-#pragma omp parallel for num_threads(threads)
+#pragma omp parallel for num_threads(kernel_threads)
     for (int64_t p = 0; p < places; ++p)
         for (int first = 0; first < channels; first += BITS) {
             const int16_t* sums = y + p * channels;
@@ -154,7 +154,7 @@ void gradient_moments(const int16_t* y, const int16_t* da, const float* da_float
                       const float* beta, int polynomial, double* sums, double* squares) {
     const size_t size = 3 * static_cast<size_t>(channels);
     std::vector<double> parts(blocks(places) * size);
-#pragma omp parallel for num_threads(threads)
+#pragma omp parallel for num_threads(kernel_threads)
     for (int64_t block = 0; block < blocks(places); ++block)
         for (int c = 0; c < channels; c += BITS) {
             const Affine affine(scale, offset, gamma, beta, c);
@@ -191,7 +191,7 @@ void rounded(const int16_t* y, const int16_t* da, const float* da_float, int64_t
         factors[channels + c] = static_cast<float>(slope * -(sums[c] / places));
         factors[2 * channels + c] = static_cast<float>(slope * -(sums[channels + c] / places));
     }
-#pragma omp parallel for num_threads(threads)
+#pragma omp parallel for num_threads(kernel_threads)
     for (int64_t block = 0; block < blocks(places); ++block)
         for (int c = 0; c < channels; c += BITS) {
             const Affine affine(scale, offset, gamma, beta, c);

@@ -104,16 +104,16 @@ void sums_of_pairs(const int16_t* x, const Shape& s, int pairs, const int16_t* w
 
 }  // namespace
 
-extern "C" {
+int kernel_threads = 1;
 
-void use_threads(int count) { threads = count; }
+extern "C" {
 
 // Weights of -1 and +1 (output, channel, row, column) as bits: (tap, word, output) for the sums,
 // (output, column, row, word) for the gradients.
 void pack_weights(const Shape* shape, const float* weights, Word* by_tap, Word* by_output) {
     const Shape& s = *shape;
     const int words = s.words(), taps = s.taps();
-#pragma omp parallel for num_threads(threads)
+#pragma omp parallel for num_threads(kernel_threads)
     for (int o = 0; o < s.outputs; ++o)
         for (int t = 0; t < taps; ++t)
             for (int word = 0; word < words; ++word) {
@@ -133,7 +133,7 @@ void sums_of_bits(const Shape* shape, const Word* x, const Word* by_tap, int16_t
     const Shape& s = *shape;
     const size_t cells = static_cast<size_t>(s.pooled_rows()) * s.pooled_columns() * s.outputs;
     const size_t pixels = static_cast<size_t>(s.height) * s.width;
-#pragma omp parallel num_threads(threads)
+#pragma omp parallel num_threads(kernel_threads)
     {
         std::vector<int16_t> whole(static_cast<size_t>(s.rows()) * s.columns() * s.outputs);
 #pragma omp for
@@ -175,7 +175,7 @@ void sums_of_pixels(const Shape* shape, const uint8_t* x, const float* weights, 
             }
     const int size = s.height * s.width * s.channels;
     const size_t cells = static_cast<size_t>(s.rows()) * s.columns() * s.outputs;
-#pragma omp parallel num_threads(threads)
+#pragma omp parallel num_threads(kernel_threads)
     {
         std::vector<int16_t> image(size + 1);
 #pragma omp for

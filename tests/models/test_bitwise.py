@@ -1,5 +1,8 @@
 """Convolutions bit by bit: torch's sums, gradients right in the mean, the same on any processor."""
 
+import os
+from types import SimpleNamespace
+
 import pytest
 import small
 import torch
@@ -28,7 +31,8 @@ BLOCKS = st.fixed_dictionaries(
 
 @pytest.fixture(scope="module", autouse=True)
 def several_threads():
-    bitwise.kernels().use_threads(3)
+    with bitwise.kernel_threads(3):
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -236,6 +240,25 @@ def test_what_the_kernels_do_not_know_is_refused(sections, rule):
     training = sections.get("training", {}) | {"bitwise": True}
     with pytest.raises(UserError, match=rule):
         small.preset(**sections | {"training": training})
+
+
+@pytest.mark.parametrize(("wanted", "threads"), [("5", 5), ("", 0), ("2,1", 0)])
+def test_kernels_take_the_threads_of_openmp_or_all_processors(wanted, threads, monkeypatch):
+    number = SimpleNamespace(value=None)
+    monkeypatch.setenv("OMP_NUM_THREADS", wanted)
+    monkeypatch.setattr(bitwise, "compiled", lambda flags: "library")
+    monkeypatch.setattr(bitwise, "_threads_of", lambda library: number)
+    assert bitwise.kernels.__wrapped__() == "library"
+    assert number.value == (threads or len(os.sched_getaffinity(0)))
+
+
+def test_threads_are_lent(plain):
+    own, others = (bitwise._threads_of(library) for library in (bitwise.kernels(), plain))
+    assert (own.value, others.value) == (3, 1)  # each library has its own
+    with pytest.raises(KeyError), bitwise.kernel_threads(2):
+        assert (own.value, others.value) == (2, 1)
+        raise KeyError
+    assert own.value == 3
 
 
 def test_without_a_compiler_one_line_says_what_to_do(monkeypatch, tmp_path):
