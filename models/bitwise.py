@@ -45,6 +45,7 @@ KERNELS = Path(__file__).with_name("kernels")
 FLAGS = [
     *("-std=c++17", "-O3", "-march=native", "-fopenmp", "-shared", "-fPIC"),
     *("-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math"),
+    "-fno-exceptions",  # whose runtime, of a newer compiler, the machine may not have
     "-Wno-uninitialized",  # of GCC 12's own headers
 ]
 ESTIMATORS = ("clipped", "polynomial")  # which the kernels know, by number

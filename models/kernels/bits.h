@@ -1,8 +1,8 @@
 // What the kernels of `models.bitwise` share.
 //
 // Activations lie as (image, row, column, word), 64 channels a word, 1 for +1; sums and what is
-// their like as (image, row, column, channel). Where there is AVX-512 (BW and VPOPCNTDQ), WIDE code
-// uses it; the plain code beside it gives the same numbers.
+// their like as (image, row, column, channel). Where there is AVX-512 (BW, VPOPCNTDQ and VNNI), WIDE
+// code uses it; the plain code beside it gives the same numbers.
 
 #pragma once
 
@@ -13,7 +13,7 @@
 
 #include <omp.h>
 
-#if defined(__AVX512BW__) && defined(__AVX512VPOPCNTDQ__)
+#if defined(__AVX512BW__) && defined(__AVX512VPOPCNTDQ__) && defined(__AVX512VNNI__)
 #define WIDE 1
 #include <immintrin.h>
 #endif

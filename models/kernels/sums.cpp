@@ -1,4 +1,4 @@
-// Sums of binary convolutions: of bits by XOR and popcount, of pixels by products of 16 bits.
+// Sums of binary convolutions: of bits by XOR and popcount, of pixels by products of 8 bits.
 
 #include <cstring>
 #include <vector>
@@ -69,35 +69,35 @@ void pool(const int16_t* from, const Shape& s, int16_t* y, uint8_t* where) {
         }
 }
 
-// Sums of 64 outputs at one place of pixels; `weights`: (row, pair of taps, output, 2).
-void sums_of_pairs(const int16_t* x, const Shape& s, int pairs, const int16_t* weights,
-                   int16_t* y) {
+// Sums of 64 outputs at one place of pixels; `weights`: (row, four taps, output, 4), `start`: sums
+// of no pixels at all.
+void sums_of_fours(const uint8_t* x, const Shape& s, int fours, const int8_t* weights,
+                   const int32_t* start, int16_t* y) {
     const int line = s.width * s.channels;
 #ifdef WIDE
-    __m512i a = _mm512_setzero_si512(), b = a, c = a, d = a;
+    const auto load = [&](int part) { return _mm512_loadu_si512(start + 16 * part); };
+    __m512i a = load(0), b = load(1), c = load(2), d = load(3);
     for (int ky = 0; ky < s.kernel; ++ky, x += line)
-        for (int j = 0; j < pairs; ++j, weights += 2 * s.outputs) {
-            int32_t two;
-            std::memcpy(&two, x + 2 * j, sizeof two);
-            const __m512i pair = _mm512_set1_epi32(two);
-            const auto products = [&](int part) {
-                return _mm512_madd_epi16(pair, _mm512_loadu_si512(weights + 32 * part));
+        for (int j = 0; j < fours; ++j, weights += 4 * s.outputs) {
+            int32_t four;
+            std::memcpy(&four, x + 4 * j, sizeof four);
+            const __m512i pixels = _mm512_set1_epi32(four);
+            const auto add = [&](__m512i sums, int part) {
+                return _mm512_dpbusd_epi32(sums, pixels, _mm512_loadu_si512(weights + 64 * part));
             };
-            a = _mm512_add_epi32(a, products(0));
-            b = _mm512_add_epi32(b, products(1));
-            c = _mm512_add_epi32(c, products(2));
-            d = _mm512_add_epi32(d, products(3));
+            a = add(a, 0), b = add(b, 1), c = add(c, 2), d = add(d, 3);
         }
     const auto store = [&](__m512i sums, int part) {
         _mm256_storeu_si256(reinterpret_cast<__m256i*>(y + 16 * part), _mm512_cvtepi32_epi16(sums));
     };
     store(a, 0), store(b, 1), store(c, 2), store(d, 3);
 #else
-    int32_t sums[BITS] = {};
+    int32_t sums[BITS];
+    std::copy(start, start + BITS, sums);
     for (int ky = 0; ky < s.kernel; ++ky, x += line)
-        for (int j = 0; j < pairs; ++j, weights += 2 * s.outputs)
+        for (int j = 0; j < fours; ++j, weights += 4 * s.outputs)
             for (int o = 0; o < BITS; ++o)
-                sums[o] += x[2 * j] * weights[2 * o] + x[2 * j + 1] * weights[2 * o + 1];
+                for (int i = 0; i < 4; ++i) sums[o] += x[4 * j + i] * weights[4 * o + i];
     for (int o = 0; o < BITS; ++o) y[o] = static_cast<int16_t>(sums[o]);
 #endif
 }
@@ -160,9 +160,10 @@ void sums_of_bits(const Shape* shape, const Word* x, const Word* by_tap, int16_t
 // column).
 void sums_of_pixels(const Shape* shape, const uint8_t* x, const float* weights, int16_t* y) {
     const Shape& s = *shape;
-    const int run = s.kernel * s.channels, pairs = (run + 1) / 2;
-    // (row, pair of taps, output, 2): what follows a row's last tap counts nothing
-    std::vector<int16_t> paired(static_cast<size_t>(s.kernel) * pairs * s.outputs * 2);
+    const int run = s.kernel * s.channels, fours = (run + 3) / 4;
+    // (row, four taps, output, 4): what follows a row's last tap counts nothing
+    std::vector<int8_t> by_four(static_cast<size_t>(s.kernel) * fours * s.outputs * 4);
+    std::vector<int32_t> start(s.outputs);
     for (int o = 0; o < s.outputs; ++o)
         for (int ky = 0; ky < s.kernel; ++ky)
             for (int j = 0; j < run; ++j) {
@@ -170,24 +171,25 @@ void sums_of_pixels(const Shape* shape, const uint8_t* x, const float* weights, 
                 const float weight =
                     weights[((static_cast<size_t>(o) * s.channels + channel) * s.kernel + ky) *
                                 s.kernel + kx];
-                paired[((static_cast<size_t>(ky) * pairs + j / 2) * s.outputs + o) * 2 + j % 2] =
-                    static_cast<int16_t>(static_cast<int>(weight));
+                const size_t four = static_cast<size_t>(ky) * fours + j / 4;
+                by_four[(four * s.outputs + o) * 4 + j % 4] = static_cast<int8_t>(weight);
+                start[o] -= 128 * static_cast<int>(weight);
             }
     const int size = s.height * s.width * s.channels;
     const size_t cells = static_cast<size_t>(s.rows()) * s.columns() * s.outputs;
 #pragma omp parallel num_threads(kernel_threads)
     {
-        std::vector<int16_t> image(size + 1);
+        std::vector<uint8_t> image(size + 3);
 #pragma omp for
         for (int n = 0; n < s.images; ++n) {
-            const uint8_t* pixels = x + static_cast<size_t>(n) * size;
             int16_t* to = y + n * cells;
-            for (int i = 0; i < size; ++i) image[i] = static_cast<int16_t>(pixels[i] - 128);
+            std::copy_n(x + static_cast<size_t>(n) * size, size, image.begin());
             for (int row = 0; row < s.rows(); ++row)
                 for (int column = 0; column < s.columns(); ++column, to += s.outputs)
                     for (int first = 0; first < s.outputs; first += BITS) {
-                        const int16_t* from = &image[(row * s.width + column) * s.channels];
-                        sums_of_pairs(from, s, pairs, &paired[first * 2], to + first);
+                        const uint8_t* from = &image[(row * s.width + column) * s.channels];
+                        sums_of_fours(from, s, fours, &by_four[first * 4], &start[first],
+                                      to + first);
                     }
         }
     }
