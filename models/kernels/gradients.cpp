@@ -129,8 +129,6 @@ struct Sparse {
                start[row * (s.columns() + 1) + column];
     }
 
-    // `ROWS`: with the lists of rows and what belongs to them.
-    template <bool ROWS>
     void add(const int8_t* values, const uint8_t* where, int image) {
         std::fill(start.begin(), start.end(), 0);
         std::fill(total.begin(), total.end(), 0);
@@ -140,8 +138,8 @@ struct Sparse {
             for (int column = 0; column < s.pooled_columns(); ++column) {
                 for (int y = 0; y < side; ++y)
                     for (int x = 0; x < side; ++x)
-                        add_place<ROWS>(values, where, 2 * y + x, side * row + y,
-                                        side * column + x, image);
+                        add_place(values, where, 2 * y + x, side * row + y, side * column + x,
+                                  image);
                 values += s.outputs, where += s.pool ? s.outputs : 0;
             }
         if (s.pool && s.columns() % 2)  // no pool reads the last column
@@ -151,7 +149,6 @@ struct Sparse {
             }
     }
 
-    template <bool ROWS>
     void add_place(const int8_t* values, const uint8_t* where, int which, int row, int column,
                    int image) {
         int* ends = &start[row * (s.columns() + 1) + column];
@@ -166,11 +163,9 @@ struct Sparse {
                 const int o = first + __builtin_ctzll(left);
                 const int value = values[o];
                 places[o * most + placed[o]++] = {pixel, value};
-                if constexpr (ROWS) {
-                    *to++ = {(o * s.kernel - column) * s.kernel * s.words(), value};
-                    sum += value;
-                    sizes += std::abs(value);
-                }
+                *to++ = {(o * s.kernel - column) * s.kernel * s.words(), value};
+                sum += value;
+                sizes += std::abs(value);
             }
         }
         total[row * s.columns() + column] = sum;
@@ -417,7 +412,7 @@ void gradients_of_bits(const Shape* shape, const Word* x, const Word* by_output,
             std::fill(sparse.placed.begin(), sparse.placed.end(), 0);
             for (int n = first; n < std::min(images.to, first + group); ++n) {
                 const size_t at = static_cast<size_t>(n) * cells * s.outputs;
-                sparse.add<true>(values + at, s.pool ? where + at : nullptr, n - first);
+                sparse.add(values + at, s.pool ? where + at : nullptr, n - first);
                 int16_t* to = dx + n * words * BITS;
                 kernel_of_inputs(sparse, by_output, to);
             }
