@@ -102,7 +102,8 @@ def test_convolutions_bit_by_bit_beside_torchs(monkeypatch):
     monkeypatch.setitem(bench.DATASETS, "cifar10", real)
     seen = []
     monkeypatch.setattr(bench, "epochs_of", lambda run: lambda: seen.append(run))
-    report = bench.bench_bits(images=400, turns=2)
+    two_batches = 2 * bench.presets.load(bench.CONVOLUTIONAL).training.batch_size
+    report = bench.bench_bits(images=two_batches, turns=2)
     assert [run.student.bitwise for run in seen] == [False, True] * 3
     assert all(run.feed.steps == 2 and run.preset.distillation.mode == "none" for run in seen)
     assert report["images"].startswith("random, of the shape of cifar10 (no CIFAR-10 here")
