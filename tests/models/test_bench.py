@@ -98,7 +98,7 @@ def test_convolutions_bit_by_bit_beside_torchs(monkeypatch):
     def missing():
         raise UserError("no CIFAR-10 here")
 
-    real = bench.replace(bench.DATASETS["cifar10"], validation=700, read=missing)
+    real = bench.replace(bench.DATASETS["cifar10"], validation=800, read=missing)
     monkeypatch.setitem(bench.DATASETS, "cifar10", real)
     seen = []
     monkeypatch.setattr(bench, "epochs_of", lambda run: lambda: seen.append(run))
