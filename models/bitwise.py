@@ -256,11 +256,7 @@ def _normalise(norm: Norm, sums: Tensor, way: _Way) -> tuple[Tensor, Tensor]:
     """Scale and offset of a norm before its own parameters; in training of the batch itself."""
     count, channels = sums.numel() // sums.shape[-1], sums.shape[-1]
     if norm.training:
-        noted, scale, offset = (
-            torch.empty(2, channels),
-            torch.empty(channels),
-            torch.empty(channels),
-        )
+        noted, (scale, offset) = torch.empty(2, 2, channels)
         _call("moments", sums, count, channels, norm.eps, noted, scale, offset)
         way.noted.append(noted)
         return scale, offset
