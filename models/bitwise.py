@@ -91,7 +91,8 @@ def kernels() -> ctypes.CDLL:
     """
     found = compiled(FLAGS)
     wanted = os.environ.get("OMP_NUM_THREADS", "")
-    _threads_of(found).value = int(wanted) if wanted.isdecimal() else len(os.sched_getaffinity(0))
+    count = int(wanted) if wanted.isdecimal() else 0
+    _threads_of(found).value = count or len(os.sched_getaffinity(0))
     return found
 
 

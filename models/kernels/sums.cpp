@@ -1,6 +1,5 @@
-// Sums of binary convolutions: of bits by XOR and popcount, of pixels by products of 8 bits.
+// Sums of binary convolutions of bits, by XOR and popcount.
 
-#include <cstring>
 #include <vector>
 
 #include "bits.h"
@@ -69,39 +68,6 @@ void pool(const int16_t* from, const Shape& s, int16_t* y, uint8_t* where) {
         }
 }
 
-// Sums of 64 outputs at one place of pixels; `weights`: (row, four taps, output, 4), `start`: sums
-// of no pixels at all.
-void sums_of_fours(const uint8_t* x, const Shape& s, int fours, const int8_t* weights,
-                   const int32_t* start, int16_t* y) {
-    const int line = s.width * s.channels;
-#ifdef WIDE
-    const auto load = [&](int part) { return _mm512_loadu_si512(start + 16 * part); };
-    __m512i a = load(0), b = load(1), c = load(2), d = load(3);
-    for (int ky = 0; ky < s.kernel; ++ky, x += line)
-        for (int j = 0; j < fours; ++j, weights += 4 * s.outputs) {
-            int32_t four;
-            std::memcpy(&four, x + 4 * j, sizeof four);
-            const __m512i pixels = _mm512_set1_epi32(four);
-            const auto add = [&](__m512i sums, int part) {
-                return _mm512_dpbusd_epi32(sums, pixels, _mm512_loadu_si512(weights + 64 * part));
-            };
-            a = add(a, 0), b = add(b, 1), c = add(c, 2), d = add(d, 3);
-        }
-    const auto store = [&](__m512i sums, int part) {
-        _mm256_storeu_si256(reinterpret_cast<__m256i*>(y + 16 * part), _mm512_cvtepi32_epi16(sums));
-    };
-    store(a, 0), store(b, 1), store(c, 2), store(d, 3);
-#else
-    int32_t sums[BITS];
-    std::copy(start, start + BITS, sums);
-    for (int ky = 0; ky < s.kernel; ++ky, x += line)
-        for (int j = 0; j < fours; ++j, weights += 4 * s.outputs)
-            for (int o = 0; o < BITS; ++o)
-                for (int i = 0; i < 4; ++i) sums[o] += x[4 * j + i] * weights[4 * o + i];
-    for (int o = 0; o < BITS; ++o) y[o] = static_cast<int16_t>(sums[o]);
-#endif
-}
-
 }  // namespace
 
 int kernel_threads = 1;
@@ -152,45 +118,6 @@ void sums_of_bits(const Shape* shape, const Word* x, const Word* by_tap, int16_t
                             sums_at<1>(from, s, by_tap + o, sums + o);
                 }
             if (s.pool) pool(to, s, y + n * cells, where + n * cells);
-        }
-    }
-}
-
-// Sums of pixels - 128; images (image, row, column, channel), weights (output, channel, row,
-// column).
-void sums_of_pixels(const Shape* shape, const uint8_t* x, const float* weights, int16_t* y) {
-    const Shape& s = *shape;
-    const int run = s.kernel * s.channels, fours = (run + 3) / 4;
-    // (row, four taps, output, 4): what follows a row's last tap counts nothing
-    std::vector<int8_t> by_four(static_cast<size_t>(s.kernel) * fours * s.outputs * 4);
-    std::vector<int32_t> start(s.outputs);
-    for (int o = 0; o < s.outputs; ++o)
-        for (int ky = 0; ky < s.kernel; ++ky)
-            for (int j = 0; j < run; ++j) {
-                const int channel = j % s.channels, kx = j / s.channels;
-                const float weight =
-                    weights[((static_cast<size_t>(o) * s.channels + channel) * s.kernel + ky) *
-                                s.kernel + kx];
-                const size_t four = static_cast<size_t>(ky) * fours + j / 4;
-                by_four[(four * s.outputs + o) * 4 + j % 4] = static_cast<int8_t>(weight);
-                start[o] -= 128 * static_cast<int>(weight);
-            }
-    const int size = s.height * s.width * s.channels;
-    const size_t cells = static_cast<size_t>(s.rows()) * s.columns() * s.outputs;
-#pragma omp parallel num_threads(kernel_threads)
-    {
-        std::vector<uint8_t> image(size + 3);
-#pragma omp for
-        for (int n = 0; n < s.images; ++n) {
-            int16_t* to = y + n * cells;
-            std::copy_n(x + static_cast<size_t>(n) * size, size, image.begin());
-            for (int row = 0; row < s.rows(); ++row)
-                for (int column = 0; column < s.columns(); ++column, to += s.outputs)
-                    for (int first = 0; first < s.outputs; first += BITS) {
-                        const uint8_t* from = &image[(row * s.width + column) * s.channels];
-                        sums_of_fours(from, s, fours, &by_four[first * 4], &start[first],
-                                      to + first);
-                    }
         }
     }
 }

@@ -242,7 +242,7 @@ def test_what_the_kernels_do_not_know_is_refused(sections, rule):
         small.preset(**sections | {"training": training})
 
 
-@pytest.mark.parametrize(("wanted", "threads"), [("5", 5), ("", 0), ("2,1", 0)])
+@pytest.mark.parametrize(("wanted", "threads"), [("5", 5), ("", 0), ("0", 0), ("2,1", 0)])
 def test_kernels_take_the_threads_of_openmp_or_all_processors(wanted, threads, monkeypatch):
     number = SimpleNamespace(value=None)
     monkeypatch.setenv("OMP_NUM_THREADS", wanted)
