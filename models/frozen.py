@@ -94,7 +94,7 @@ def trained(preset: Preset, feed: Feed, folder: Path) -> Teachers:
 
 def _train(preset: Preset, feed: Feed, folder: Path) -> Teachers:
     """Train the teachers of a feed's seeds on the labels."""
-    options, shards = preset.teacher, preset.training.shards
+    options, shards = preset.teacher, preset.teacher_shards
     teachers = Teachers(preset, feed.seeds).to(feed.device)
     optimisers = _optimisers(teachers, options)
     fingerprint = "-".join(preset.teacher_fingerprint(seed) for seed in feed.seeds)

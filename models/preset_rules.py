@@ -14,7 +14,6 @@ from models.presets import (
     Hardware,
     Preset,
     Student,
-    Teacher,
     Training,
 )
 
@@ -40,7 +39,7 @@ def _rules(preset: Preset) -> Iterator[Rule]:
     side = min(DATASETS[preset.data.name].shape[1:])
     sections = {
         "student": _student(preset.student),
-        "teacher": _teacher(preset.teacher, preset.distillation.mode, preset.training.shards),
+        "teacher": _teacher(preset),
         "distillation": _distillation(preset.distillation),
         "augmentation": _augmentation(preset.augmentation, side),
         "training": [*_training(preset.training), *_bitwise(preset)],
@@ -70,8 +69,11 @@ def _evenly(shards: int) -> str:
     return f"a multiple of shards ({shards}), more than one image in each"
 
 
-def _teacher(t: Teacher, mode: str, shards: int) -> list[Rule]:
-    plain = t.muon_rate == 0 or (mode == "frozen" and bool(t.convolutions))
+def _teacher(preset: Preset) -> list[Rule]:
+    t, frozen, shards = preset.teacher, preset.distillation.mode == "frozen", preset.teacher_shards
+    plain = t.muon_rate == 0 or (frozen and bool(t.convolutions))
+    apart = bool(t.batch_size or t.shards)
+    alone = "left out, but for a frozen teacher"
     return [
         (_sizes(t.hidden), "hidden", "a list of sizes > 0"),
         (not t.convolutions or _sizes(t.convolutions), "convolutions", "a list of sizes > 0"),
@@ -80,9 +82,11 @@ def _teacher(t: Teacher, mode: str, shards: int) -> list[Rule]:
         (t.learning_rate > 0, "learning_rate", "> 0"),
         (t.weight_decay >= 0, "weight_decay", ">= 0"),
         (t.muon_rate >= 0, "muon_rate", ">= 0"),
-        (t.batch_size == 0 or mode == "frozen", "batch_size", "left out, but for a frozen teacher"),
-        (t.batch_size == 0 or _even(t.batch_size, shards), "batch_size", _evenly(shards)),
-        (plain, "muon_rate", "left out, but for a frozen teacher with convolutions"),
+        (t.shards >= 0, "shards", ">= 0"),
+        (t.batch_size == 0 or frozen, "batch_size", alone),
+        (t.shards == 0 or frozen, "shards", alone),
+        (not apart or _even(preset.teacher_batch, shards), "batch_size", _evenly(shards)),
+        (plain, "muon_rate", f"{alone} with convolutions"),
     ]
 
 

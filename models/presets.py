@@ -58,9 +58,9 @@ class Teacher:
 
     `hidden`: neurons of each hidden layer of a multi-layer perceptron. `convolutions`: channels of
     the blocks of a convolutional teacher, in place of it. `dropout`: probability after each hidden
-    layer. `epochs`: of a frozen teacher's own training, before the student's; `batch_size`: of
-    that, 0 for the student's. `muon_rate`: learning rate of Muon, which then trains a frozen
-    teacher's convolutions (and alone has `weight_decay`); 0 leaves them to AdamW, which has
+    layer. `epochs`: of a frozen teacher's own training, before the student's; `batch_size` and
+    `shards`: of that, 0 for the student's. `muon_rate`: learning rate of Muon, which then trains a
+    frozen teacher's convolutions (and alone has `weight_decay`); 0 leaves them to AdamW, which has
     `learning_rate`.
     """
 
@@ -72,6 +72,7 @@ class Teacher:
     weight_decay: float = 0.0
     muon_rate: float = 0.0
     batch_size: int = 0
+    shards: int = 0
 
 
 @dataclass(frozen=True)
@@ -220,13 +221,14 @@ class Preset:
     @property
     def teacher_options(self) -> dict[str, Any]:
         """All that a frozen teacher depends on, beside the seed."""
-        keys = ("precision", "shards", "threads")
-        teacher = {k: v for k, v in asdict(self.teacher).items() if k != "batch_size"}
+        keys = ("precision", "threads")
+        own = ("batch_size", "shards")
+        teacher = {k: v for k, v in asdict(self.teacher).items() if k not in own}
         return {
             "data": asdict(self.data),
             "teacher": _grown("teacher", teacher),
             "augmentation": {k: v for k, v in asdict(self.augmentation).items() if k != "variants"},
-            "training": {"batch_size": self.teacher_batch}
+            "training": {"batch_size": self.teacher_batch, "shards": self.teacher_shards}
             | {k: getattr(self.training, k) for k in keys},
         }
 
@@ -234,6 +236,11 @@ class Preset:
     def teacher_batch(self) -> int:
         """Images in a batch of a frozen teacher's own training."""
         return self.teacher.batch_size or self.training.batch_size
+
+    @property
+    def teacher_shards(self) -> int:
+        """Parts of it that are normalised apart."""
+        return self.teacher.shards or self.training.shards
 
     def fingerprint(self, *seeds: int) -> str:
         """Short digest of `training_options` and the seeds."""
@@ -247,7 +254,7 @@ class Preset:
 LATER = {  # options that came later
     "training": ("initial", "restarts", "restart_rate", "start", "bitwise"),
     "student": ("padding", "separable", "shortcuts", "average"),
-    "teacher": ("muon_rate", "batch_size"),
+    "teacher": ("muon_rate", "batch_size", "shards"),
 }
 SECTIONS: dict[str, type] = {
     "data": Data,

@@ -6,7 +6,8 @@ of its sums on training images and an offset that leaves the change where it was
 
     d (x - mean) / sd + b = 0 at x = x0,    b = d (mean - x0) / sd
 
-The scale of the logits' norm begins at 1: the zoo does not keep it.
+The zoo does not keep the scale of the logits either: it begins where those images' labels are
+likeliest, one over the temperature of Guo et al. 2017.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from flow.errors import UserError
-from models import zoo
+from models import calibration, zoo
 from models.ensemble import Norm, Statistics, Students, statistics
 from models.feed import EVALUATION_BATCH, Feed
 from models.presets import Preset
@@ -60,7 +61,18 @@ def begin(student: Students, preset: Preset, feed: Feed) -> None:
     for norm, change in zip(norms, changes, strict=True):
         distance = (norm.running_mean - change) / (norm.running_var + norm.eps).sqrt()
         norm.bias.copy_(norm.weight * distance)
+    student.norm.weight.copy_(_scale_of_logits(student, feed))
     student.restart()
+
+
+@torch.no_grad()
+def _scale_of_logits(student: Students, feed: Feed) -> Tensor:
+    """Scale (S,) of the normalised logits at which the labels are likeliest."""
+    rows = feed.train_rows[0, :IMAGES]
+    student.eval()
+    logits = torch.cat([student(x) for x in feed.all_images[rows].split(EVALUATION_BATCH)], 1)
+    labels = feed.all_labels[rows].cpu().numpy()
+    return torch.from_numpy(1 / calibration.fit_temperature(logits.cpu().numpy(), labels)).float()
 
 
 def _statistics(student: Students, feed: Feed) -> dict[Statistics, tuple[Tensor, Tensor]]:

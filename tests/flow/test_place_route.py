@@ -76,12 +76,21 @@ def test_which_run_is_kept(tmp_path, results, kept):
     assert keep(tmp_path, results)[0] == kept
 
 
-def test_a_large_design_keeps_the_first_seed_that_meets_the_clock(tmp_path):
+@pytest.mark.parametrize(
+    ("results", "kept", "tried"),
+    [
+        ({1: (99, 98), 2: STALL, 3: (101, 80), 4: (150, 120)}, 4, [1, 2, 3, 4]),
+        ({1: STALL, 2: (150, 120), 3: (160, 130)}, 2, [1, 2]),  # the guard is met: no other
+        ({1: (110, 90), 2: (130, 85), 3: (150, 120)}, 1, [1, 2]),  # two met the clock without it
+        ({1: (110, 85), 2: (90, 80), 3: (105, 90)}, 3, [1, 2, 3]),
+    ],
+)
+def test_a_large_design_is_tried_seed_by_seed(tmp_path, results, kept, tried):
     large = Netlist(Path("netlist.json"), "pynq_z2", dict.fromkeys(range(place_route.LARGE)), {})
-    runner = Runner(tmp_path, {1: (99, 98), 2: STALL, 3: (101, 80), 4: (150, 120)})
-    routed = place_and_route(large, BOARD, 100.0, tmp_path, limit=5, run=runner)
-    assert routed.seed == 3
-    assert runner.started == [1, 2, 3]  # one after the other
+    runner = Runner(tmp_path, results)
+    seeds = tuple(results)
+    routed = place_and_route(large, BOARD, 100.0, tmp_path, seeds=seeds, limit=5, run=runner)
+    assert (routed.seed, runner.started) == (kept, tried)
 
 
 def test_the_other_run_is_cancelled_and_the_next_round_not_started(tmp_path):

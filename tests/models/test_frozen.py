@@ -73,11 +73,11 @@ def test_only_the_teachers_that_are_missing_are_trained(tmp_path, counted):
 
 
 def test_a_teacher_may_have_batches_of_its_own(tmp_path, counted):
-    """Then students with other batches share it."""
+    """Then students with other batches, or not parted, share it."""
     other = small.preset(
-        teacher=TEACHER | {"batch_size": 128},
+        teacher=TEACHER | {"batch_size": 128, "shards": 2},
         distillation={"mode": "frozen"},
-        training={"batch_size": 60},
+        training={"batch_size": 60, "shards": 1},
     )
     same = small.preset(
         teacher=TEACHER, distillation={"mode": "frozen"}, training={"batch_size": 128}
@@ -89,8 +89,12 @@ def test_a_teacher_may_have_batches_of_its_own(tmp_path, counted):
     small.same(apart.state_dict(), b.state_dict())
     with pytest.raises(UserError, match=r"batch_size must be a multiple of shards \(2\)"):
         small.preset(teacher={"batch_size": 3}, distillation={"mode": "frozen"})
+    with pytest.raises(UserError, match=r"batch_size must be a multiple of shards \(3\)"):
+        small.preset(teacher={"shards": 3}, distillation={"mode": "frozen"})
     with pytest.raises(UserError, match="batch_size must be left out, but for a frozen teacher"):
         small.preset(teacher={"batch_size": 4})
+    with pytest.raises(UserError, match="shards must be left out, but for a frozen teacher"):
+        small.preset(teacher={"shards": 1})
 
 
 @pytest.mark.parametrize("variants", [0, 2])

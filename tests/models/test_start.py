@@ -91,6 +91,22 @@ def test_statistics_are_those_of_the_training_images(tmp_path, monkeypatch):
     assert torch.allclose(statistics(students)[0].running_var, noted[1], rtol=1e-2)
 
 
+def test_logits_begin_at_the_scale_their_labels_are_likeliest_at(tmp_path, monkeypatch):
+    name, _, _ = kept(tmp_path, {}, monkeypatch)
+    wanted = preset({}, start=name)
+    feed = Feed(wanted, (SEED,))
+    students = Students(wanted, (SEED,))
+    start.begin(students, wanted, feed)
+    rows = feed.train_rows[0, : start.IMAGES]
+    scale, found = students.norm.weight.item(), []
+    for factor in (0.9, 1.0, 1.1):
+        with torch.no_grad():
+            students.norm.weight.fill_(factor * scale)
+            logits = students.eval()(feed.all_images[rows])[0]
+        found.append(float(torch.nn.functional.cross_entropy(logits, feed.all_labels[rows])))
+    assert found[1] < min(found[0], found[2])
+
+
 def test_a_training_that_finds_nothing_better_keeps_what_it_began_from(tmp_path, monkeypatch):
     name, network, before = kept(tmp_path, {}, monkeypatch)
     wanted = preset({}, start=name, epochs=1, learning_rate=1e-9, initial=1.0)
