@@ -125,10 +125,10 @@ class Training:
     `clipping`: bound of the latent weights, "fixed" at 1 or "learned" for each layer (PWC).
     `float_weight_epochs`: epochs at the start with binary activations alone, under a schedule of
     their own. `restarts`: numbers of epochs after which the schedule begins anew, at
-    `restart_rate` times the learning rate, from the best students so far: their signs, all latent
-    weights `initial` away from zero (SGDR, Loshchilov and Hutter, ICLR 2017). `start`: a folder in
-    models/zoo, named after its weights, whose student the training goes on from as after a restart
-    (`models.start`); "" begins from random weights.
+    `restart_rate` times the learning rate, from the students as they are then, averaged: their
+    signs, all latent weights `initial` away from zero (SGDR, Loshchilov and Hutter, ICLR 2017).
+    `start`: a folder in models/zoo, named after its weights, whose student the training goes on
+    from as after a restart (`models.start`); "" begins from random weights.
     `initial`: bound of the uniform latent weights at the start; small ones change sign sooner.
     `ema`: decay of the average that is evaluated, 0 for none; `recalibrate`: batches
     whose statistics then replace those of its batch norms. `pool_first`: the max-pool in front of

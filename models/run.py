@@ -65,8 +65,8 @@ class Run:
         return found
 
     def restart(self) -> None:
-        """Take up the best students so far, of which nothing but what is kept of them counts."""
-        self.student.load_state_dict(self.best)
+        """Keep of the students, averaged where they are, no more than the zoo would."""
+        self.student.load_state_dict(self.average.state_dict())
         self.student.restart()
         if self.average is not self.student:
             self.average.load_state_dict(self.student.state_dict())
