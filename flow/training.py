@@ -28,8 +28,9 @@ if TYPE_CHECKING:
 
 # What a trained student depends on: all that `models.train` imports or compiles.
 SOURCES = (
-    *(f"models/{name}.py" for name in ("augment", "binary", "bitwise", "checkpoint", "curves")),
-    *(f"models/{name}.py" for name in ("data", "ensemble", "feed", "frozen", "gate", "loop")),
+    *(f"models/{name}.py" for name in ("augment", "binary", "bitwise", "calibration")),
+    *(f"models/{name}.py" for name in ("checkpoint", "curves", "data", "ensemble", "feed")),
+    *(f"models/{name}.py" for name in ("frozen", "gate", "loop")),
     *(f"models/{name}.py" for name in ("losses", "parallel", "presets", "results", "run")),
     *(f"models/{name}.py" for name in ("start", "students", "teachers", "train", "zoo")),
     "models/temperature/*.py",
