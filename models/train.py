@@ -64,6 +64,7 @@ def train(
     is not finite.
     """
     parallel.start()
+    parallel.own_shards(preset.training.shards)  # an error now, not when the teachers are trained
     keep_freed_memory()
     fingerprint = preset.fingerprint(*seeds)
     folder.mkdir(parents=True, exist_ok=True)
