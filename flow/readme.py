@@ -157,7 +157,8 @@ def _way(entry: zoo.Entry) -> str:
     device = "" if training["device"] == "cpu" else f" on {training['device']}"
     after = sum(v for stage, v in seconds.items() if stage not in ("train", "zoo"))
     last = "to the bitstream" if "timing" in entry.report else "to the integer network"
-    return f"{training['seconds']:.0f} s training{device}{seeds}, {after:.0f} s {last}"
+    start = f" from {name}" if (name := training.get("start", "")) else ""
+    return f"{training['seconds']:.0f} s training{device}{seeds}{start}, {after:.0f} s {last}"
 
 
 def keep_study(preset: str) -> None:

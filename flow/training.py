@@ -169,6 +169,8 @@ def _train(work: Work, folder: Path) -> dict[str, Any]:
             "seeds_together": len(result["seeds"]),
             "fingerprint": work.preset.fingerprint(work.seed),
             "weights": zoo.digest(zoo.pack(trained)),
+            "images": result["images"],
+            "start": work.preset.training.start,
             "epochs": result["epochs"],
             "best_epoch": own["best_epoch"],
             "seconds": result["seconds"],
@@ -183,7 +185,7 @@ def _train_seeds(batch: Batch, folder: Path) -> dict[str, Any]:
         without = shutil.ignore_patterns("teachers", "checkpoint.pt", "stage.json")
         shutil.copytree(batch.made, folder, dirs_exist_ok=True, ignore=without)
     result = train.train(batch.preset, batch.seeds, folder, teachers=_teachers(batch.root))
-    keys = ("seeds", "epochs", "seconds", "device", "per_seed")
+    keys = ("seeds", "images", "epochs", "seconds", "device", "per_seed")
     return {"training": {key: result[key] for key in keys}}
 
 

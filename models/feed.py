@@ -26,7 +26,7 @@ class Feed:
         self.seeds = tuple(seeds)
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         rest, test = data.read(preset.data.name)
-        held = data.DATASETS[preset.data.name].validation
+        held = preset.training.held_back or data.DATASETS[preset.data.name].validation
         masks = [data.held_back(rest, held, seed) for seed in seeds]
         self.all_images, self.all_labels = self._resident(rest)
         self.test_images, self.test_labels = self._resident(test)

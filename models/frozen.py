@@ -7,6 +7,7 @@ variant of the images, and kept on the device and in the teachers' folder.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
@@ -27,7 +28,11 @@ class Answers:
 
     def __init__(self, preset: Preset, feed: Feed, folder: Path):
         self.feed, self.folder = feed, folder
-        self.names = [f"{s}-{preset.teacher_fingerprint(s)}" for s in feed.seeds]
+        held = preset.training.held_back
+        self.names = [
+            f"{s}-{preset.teacher_fingerprint(s)}" + (f"-{held}" if held else "")
+            for s in feed.seeds
+        ]
         self.teacher = trained(preset, feed, folder)
         self.variants = preset.augmentation.variants
         self.by_variant: dict[int, Tensor] = {}
@@ -70,14 +75,17 @@ class Answers:
 def trained(preset: Preset, feed: Feed, folder: Path) -> Teachers:
     """The teachers of all seeds, in evaluation mode: those in `folder`, the others trained.
 
-    Each is kept as `<seed>-<fingerprint>.pt`; an interrupted training goes on where it was.
+    Each is kept as `<seed>-<fingerprint>.pt`; an interrupted training goes on where it was. The
+    images they hold back are the data set's own number, whatever their students' feed does.
     """
     names = {seed: f"{seed}-{preset.teacher_fingerprint(seed)}" for seed in feed.seeds}
     missing = tuple(s for s in feed.seeds if not (folder / f"{names[s]}.pt").is_file())
     parallel.barrier()  # all have looked, before the first is written
     folder.mkdir(parents=True, exist_ok=True)
     if missing:
-        own = feed if missing == feed.seeds else Feed(preset, missing)
+        theirs = replace(preset, training=replace(preset.training, held_back=0))
+        same = missing == feed.seeds and theirs == preset
+        own = feed if same else Feed(theirs, missing)
         teachers = _train(preset, own, folder)
         scores = percent(*evaluate(teachers, own))
         for i, seed in enumerate(missing) if parallel.is_first() else ():

@@ -42,7 +42,7 @@ def _rules(preset: Preset) -> Iterator[Rule]:
         "teacher": _teacher(preset),
         "distillation": _distillation(preset.distillation),
         "augmentation": _augmentation(preset.augmentation, side),
-        "training": [*_training(preset.training), *_bitwise(preset)],
+        "training": [*_training(preset.training), _held_back(preset), *_bitwise(preset)],
         "hardware": _hardware(preset.hardware),
     }
     for section, rules in sections.items():
@@ -138,6 +138,11 @@ def _training(t: Training) -> list[Rule]:
         (t.precision in ("float32", "bfloat16"), "precision", "float32 or bfloat16"),
         (t.threads >= 0, "threads", ">= 0"),
     ]
+
+
+def _held_back(preset: Preset) -> Rule:
+    held, most = preset.training.held_back, DATASETS[preset.data.name].validation
+    return 0 <= held < most, "held_back", f"in [0, {most}), fewer than {preset.data.name} has"
 
 
 def _bitwise(preset: Preset) -> list[Rule]:

@@ -130,6 +130,8 @@ class Training:
     `start`: a folder in models/zoo, named after its weights, whose student the training goes on
     from as after a restart (`models.start`); "" begins from random weights.
     `initial`: bound of the uniform latent weights at the start; small ones change sign sooner.
+    `held_back`: validation images of the students, fewer than the data set's own, which leaves more
+    to learn from; 0 for as many, as a frozen teacher always has.
     `ema`: decay of the average that is evaluated, 0 for none; `recalibrate`: batches
     whose statistics then replace those of its batch norms. `pool_first`: the max-pool in front of
     the batch norm, which is the same network as long as the norm's scale is positive (it is kept
@@ -154,6 +156,7 @@ class Training:
     restarts: tuple[int, ...] = ()
     restart_rate: float = 1.0
     start: str = ""
+    held_back: int = 0
     initial: float = 1.0
     ema: float = 0.0
     recalibrate: int = 20
@@ -252,7 +255,7 @@ class Preset:
 
 
 LATER = {  # options that came later
-    "training": ("initial", "restarts", "restart_rate", "start", "bitwise"),
+    "training": ("initial", "restarts", "restart_rate", "start", "held_back", "bitwise"),
     "student": ("padding", "separable", "shortcuts", "average"),
     "teacher": ("muon_rate", "batch_size", "shards"),
 }

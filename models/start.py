@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from flow.errors import UserError
 from models import calibration, zoo
+from models.data import DATASETS
 from models.ensemble import Norm, Statistics, Students, statistics
 from models.feed import EVALUATION_BATCH, Feed
 from models.presets import Preset
@@ -30,8 +31,8 @@ IMAGES = 4000  # whose sums give the statistics
 def begin(student: Students, preset: Preset, feed: Feed) -> None:
     """Fill the students with the zoo's `[training] start`; their bits are its bits.
 
-    `UserError` if it is not there, is damaged or of another network, or if a seed is not the one
-    it was trained with: other seeds hold back other images, some of which it has learned.
+    `UserError` if it is not there, is damaged or of another network, or if it has learned images
+    that are held back now: where a seed is not the one it was trained with, or more are held back.
     """
     name = preset.training.start
     entry = zoo.find(name)
@@ -46,6 +47,13 @@ def begin(student: Students, preset: Preset, feed: Feed) -> None:
         raise UserError(
             f"[training] start: {name} was trained with seed {entry.seed}, and has learned images "
             f"that seeds {list(feed.seeds)} validate on; train seed {entry.seed}"
+        )
+    most = DATASETS[preset.data.name].validation
+    before = entry.training.get("images", {}).get("validation", most)
+    if (preset.training.held_back or most) > before:
+        raise UserError(
+            f"[training] start: {name} was trained with no more than {before} images held back; "
+            f"set held_back to {before} or fewer"
         )
     kept = entry.student(preset).state_dict()
     for i, product in student.parts():

@@ -29,6 +29,16 @@ def test_each_seed_sees_its_own_split(feed):
         assert torch.equal(feed.test_images, torch.from_numpy(splits.test.images))
 
 
+def test_fewer_held_back_are_some_of_the_images_held_back_before(feed):
+    fewer = Feed(small.preset(training={"held_back": 40}), SEEDS)
+    assert (fewer.count, fewer.validation_rows.shape[1]) == (1457, 40)
+    for i in range(len(SEEDS)):
+        before, held = (set(f.validation_rows[i].tolist()) for f in (feed, fewer))
+        learned = set(fewer.train_rows[i].tolist())
+        assert held < before
+        assert learned == set(feed.train_rows[i].tolist()) | before - held
+
+
 def test_rows_pick_images_and_their_labels(feed):
     rows = torch.tensor([[3, 0], [5, 5], [1196, 7]])
     every = torch.arange(feed.count).expand(3, -1)

@@ -1,5 +1,7 @@
 """Frozen teachers: trained once, found again, and as good kept as asked."""
 
+from dataclasses import replace
+
 import pytest
 import small
 import torch
@@ -95,6 +97,24 @@ def test_a_teacher_may_have_batches_of_its_own(tmp_path, counted):
         small.preset(teacher={"batch_size": 4})
     with pytest.raises(UserError, match="shards must be left out, but for a frozen teacher"):
         small.preset(teacher={"shards": 1})
+
+
+def test_a_teacher_holds_back_what_it_always_does(tmp_path, counted, monkeypatch):
+    """Students that hold back fewer share it, and ask it about the images they have won."""
+    plain = frozen_preset(small.CHANGES | {"variants": 1})
+    more = replace(plain, training=replace(plain.training, held_back=40))
+    frozen.trained(plain, Feed(plain, (0,)), tmp_path)
+    for folder, trainings in ((tmp_path, 1), (tmp_path / "apart", 2)):
+        feed = Feed(more, (0,))
+        answers = frozen.Answers(more, feed, folder)
+        assert counted == [(0,)] * trainings
+        changes = Changes.draw(more.augmentation, feed.seeds, 0, feed.count)
+        assert answers.to_variant(0, changes).shape == (1, 1457, 10)
+        (file,) = folder.glob("*.answers-0.pt")
+        assert file.name == f"0-{plain.teacher_fingerprint(0)}-40.answers-0.pt"
+    files = [f / f"0-{plain.teacher_fingerprint(0)}.pt" for f in (tmp_path, tmp_path / "apart")]
+    one, other = (checkpoint.load(file)["teacher"] for file in files)
+    small.same(one, other)
 
 
 @pytest.mark.parametrize("variants", [0, 2])

@@ -163,6 +163,7 @@ def test_wrong_files_are_refused(tmp_path, before, after, message):
             'start = "mlp-digits"\nfloat_weight_epochs = 1\nwarmup_epochs = 0',
             r"\[training\] start must be left out where floats come first",
         ),
+        ("held_back = 300", r"\[training\] held_back must be in \[0, 300\), fewer than digits has"),
         ("restart_rate = 0", r"\[training\] restart_rate must be in \(0, 1\]"),
         ('estimator = "ste"', r"\[training\] estimator must be straight, clipped, polynomial"),
         ('weight_estimator = "ste"', r"\[training\] weight_estimator must be straight"),

@@ -33,9 +33,9 @@ def preset(student, **training):
     return small.preset(student=student, training=training, distillation=LABELS)
 
 
-def kept(folder, student, monkeypatch):
+def kept(folder, student, monkeypatch, **training):
     """A zoo with one trained student; the name to start from, its network and its report."""
-    wanted = preset(student)
+    wanted = preset(student, **training)
     report = train.train(wanted, (SEED,), folder / "run")
     network = train.load_student(folder / "run", wanted, SEED)
     arrays = zoo.pack(network)
@@ -43,7 +43,7 @@ def kept(folder, student, monkeypatch):
     entry = folder / "zoo" / "small" / weights[:8]
     entry.mkdir(parents=True)
     zoo.save(entry / zoo.WEIGHTS, arrays)
-    training = {"source": "train", "weights": weights}
+    training = {"source": "train", "weights": weights, "images": report["images"]}
     body = {"seed": SEED, "commit": "0" * 40, "training": training}
     checkpoint.write_json(entry / zoo.REPORT, body)
     monkeypatch.setattr(zoo, "ZOO", folder / "zoo")
@@ -76,6 +76,17 @@ def test_every_bit_is_the_kept_students(student, tmp_path, monkeypatch):
         assert torch.equal(a, b.view_as(a)), i
     for _, product in students.parts():
         assert torch.equal(product.weight.abs(), torch.full_like(product.weight, 0.25))
+
+
+def test_images_it_has_learned_are_not_held_back(tmp_path, monkeypatch):
+    name, _, _ = kept(tmp_path, {}, monkeypatch, held_back=100)
+    fewer = preset({}, start=name, held_back=60)
+    start.begin(Students(fewer, (SEED,)), fewer, Feed(fewer, (SEED,)))
+    for more in ({}, {"held_back": 101}):
+        wanted = preset({}, start=name, **more)
+        feed = Feed(wanted, (SEED,))
+        with pytest.raises(UserError, match="no more than 100 images held back; set held_back to"):
+            start.begin(Students(wanted, (SEED,)), wanted, feed)
 
 
 def test_statistics_are_those_of_the_training_images(tmp_path, monkeypatch):
