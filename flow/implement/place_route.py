@@ -7,9 +7,9 @@ is kept is the first seed, in the order given, that meets the clock even with th
 timing.py); only if no seed of a round does, the next round starts. If none does at all, the one
 that is fastest with the guard is kept, of those that meet the clock without it. A large design,
 whose runs take a quarter of an hour and longer two at a time, is tried with one seed after the
-other, and with no more once two have met the clock without the guard. Runs that are no longer
-needed are stopped. The choice depends on the seeds alone, not on which run ends first, unless one
-hits a limit.
+other. Once one of them has met the clock without the guard, one more is tried, in at most twice the
+time of those that ended. Runs that are no longer needed are stopped. The choice depends on the
+seeds alone, not on which run ends first, unless one hits a limit.
 
 Cells are placed by nextpnr's static placer: its wires are a fifth shorter than those of the default
 one, which also finds no slice for some flip-flops, the enables of their neighbours being others.
@@ -37,7 +37,8 @@ from flow.pipeline import say
 SEEDS = (1, 2, 3, 4)
 ROUND = 2  # runs at a time
 LARGE = 30_000  # cells, of a design whose runs come one after the other
-LARGE_MEETING = 2  # runs of it that meet the clock without the guard, after which no other is tried
+LARGE_MORE = 1  # seeds tried of it once one has met the clock without the guard
+LARGE_PATIENCE = 2  # times the longest run that ended, which these may take
 
 
 @dataclass(frozen=True)
@@ -92,13 +93,17 @@ def place_and_route(
     """
     seeds, run = seeds or SEEDS, run or run_seed
     large = len(netlist.cells) >= LARGE
-    at_once, most = (1, LARGE_MEETING) if large else (ROUND, len(seeds))
+    at_once, more = (1, LARGE_MORE) if large else (ROUND, len(seeds))
     limit = limit or time_limit(len(netlist.cells))
     failures: list[str] = []
     ended: list[Routed] = []
     for start in range(0, len(seeds), at_once):
-        if sum(routed.meets(clock_mhz) for routed in ended) >= most:
-            break
+        if any(routed.meets(clock_mhz) for routed in ended):
+            if not more:
+                break
+            more -= 1
+            if large:
+                limit = min(limit, LARGE_PATIENCE * max(routed.seconds for routed in ended))
         chosen = seeds[start : start + at_once]
         cancel = {seed: Event() for seed in chosen}
         with ThreadPoolExecutor(at_once) as pool:

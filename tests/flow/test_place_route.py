@@ -26,12 +26,13 @@ class Runner:
 
     def __init__(self, folder, results):
         self.folder, self.results = folder, results
-        self.started, self.cancelled = [], []
+        self.started, self.cancelled, self.limits = [], [], []
         self.lock = threading.Lock()
 
     def __call__(self, netlist, board, clock_mhz, folder, seed, limit, cancel):
         with self.lock:
             self.started.append(seed)
+            self.limits.append(limit)
         result = self.results[seed]
         log = self.folder / "nextpnr.log"
         log.write_text("router2: 7 wires overused\n")
@@ -81,8 +82,9 @@ def test_which_run_is_kept(tmp_path, results, kept):
     [
         ({1: (99, 98), 2: STALL, 3: (101, 80), 4: (150, 120)}, 4, [1, 2, 3, 4]),
         ({1: STALL, 2: (150, 120), 3: (160, 130)}, 2, [1, 2]),  # the guard is met: no other
-        ({1: (110, 90), 2: (130, 85), 3: (150, 120)}, 1, [1, 2]),  # two met the clock without it
-        ({1: (110, 85), 2: (90, 80), 3: (105, 90)}, 3, [1, 2, 3]),
+        ({1: (110, 90), 2: (130, 95), 3: (150, 120)}, 2, [1, 2]),  # one more, and no other
+        ({1: (110, 85), 2: STALL, 3: (105, 90)}, 1, [1, 2]),
+        ({1: STALL, 2: (110, 85), 3: (90, 80), 4: (150, 120)}, 2, [1, 2, 3]),
     ],
 )
 def test_a_large_design_is_tried_seed_by_seed(tmp_path, results, kept, tried):
@@ -91,6 +93,12 @@ def test_a_large_design_is_tried_seed_by_seed(tmp_path, results, kept, tried):
     seeds = tuple(results)
     routed = place_and_route(large, BOARD, 100.0, tmp_path, seeds=seeds, limit=5, run=runner)
     assert (routed.seed, runner.started) == (kept, tried)
+    first = next((i for i, seed in enumerate(tried) if meets(results[seed])), len(tried))
+    assert runner.limits == [5 if i <= first else 2 for i in range(len(tried))]  # runs take 1 s
+
+
+def meets(result):
+    return isinstance(result, tuple) and result[0] >= 100
 
 
 def test_the_other_run_is_cancelled_and_the_next_round_not_started(tmp_path):
