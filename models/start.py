@@ -48,9 +48,9 @@ def begin(student: Students, preset: Preset, feed: Feed) -> None:
             f"[training] start: {name} was trained with seed {entry.seed}, and has learned images "
             f"that seeds {list(feed.seeds)} validate on; train seed {entry.seed}"
         )
-    most = DATASETS[preset.data.name].validation
-    before = entry.training.get("images", {}).get("validation", most)
-    if (preset.training.held_back or most) > before:
+    usual = DATASETS[preset.data.name].validation
+    before = entry.training.get("images", {}).get("validation", usual)
+    if feed.validation_rows.shape[1] > before:
         raise UserError(
             f"[training] start: {name} was trained with no more than {before} images held back; "
             f"set held_back to {before} or fewer"

@@ -99,7 +99,7 @@ def test_a_teacher_may_have_batches_of_its_own(tmp_path, counted):
         small.preset(teacher={"shards": 1})
 
 
-def test_a_teacher_holds_back_what_it_always_does(tmp_path, counted, monkeypatch):
+def test_a_teacher_holds_back_what_it_always_does(tmp_path, counted):
     """Students that hold back fewer share it, and ask it about the images they have won."""
     plain = frozen_preset(small.CHANGES | {"variants": 1})
     more = replace(plain, training=replace(plain.training, held_back=40))
