@@ -6,6 +6,7 @@ whose order does not matter, so that two processes give the bits of one.
 
 from __future__ import annotations
 
+import atexit
 import os
 from collections.abc import Iterable, Sequence
 from typing import TypeVar
@@ -19,9 +20,14 @@ T = TypeVar("T")
 
 
 def start() -> None:
-    """Join the other processes, if `torchrun` started this one."""
+    """Join the other processes, if `torchrun` started this one, until it ends.
+
+    Who ends without leaving may be aborted over threads of gloo that still run (pytorch pull
+    request 179291), and then all are stopped.
+    """
     if "TORCHELASTIC_RUN_ID" in os.environ and not distributed.is_initialized():
         distributed.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+        atexit.register(distributed.destroy_process_group)
         if torch.cuda.is_available():
             torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
 

@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flow.errors import UserError
+from flow.paths import ROOT
 from models import checkpoint, parallel, train
 
 EVERYTHING = {
@@ -118,3 +119,17 @@ def test_two_processes_give_the_bits_of_one(both, name):
 if __name__ == "__main__":
     parallel.start()
     train_all(Path(sys.argv[1]))
+
+
+def test_who_joined_leaves_before_the_end():
+    """Else, now and then, its end is an abort."""
+    code = (
+        "import atexit; from torch import distributed as d; from models import parallel;"
+        "atexit.register(lambda: print(joined, d.is_initialized()));"
+        "parallel.start(); joined = d.is_initialized()"
+    )
+    one = {"RANK": "0", "WORLD_SIZE": "1", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "0"}
+    environment = os.environ | one | {"TORCHELASTIC_RUN_ID": "test", "CUDA_VISIBLE_DEVICES": ""}
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True)
+    assert done.stdout == "True False\n", done.stderr
